@@ -1,0 +1,7 @@
+package fakeupstream
+
+type gitRepos struct{}
+
+func (*gitRepos) remove() {}
+
+var gitBuiltins []builtin
