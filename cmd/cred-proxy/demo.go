@@ -1,0 +1,2 @@
+package main
+func (p *program) demo(args []string) int { return 0 }

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"credproxy/proxy"
+)
+
+// options is what the program is told on its command line and in its environment.
+type options struct {
+	routes   string
+	port     int
+	bind     string
+	debug    bool
+	addrFile string
+	drain    time.Duration
+	timeouts proxy.Timeouts
+}
+
+func defaultOptions() *options {
+	return &options{routes: "/run/cred-proxy/routes.json", port: 9099, bind: "0.0.0.0", drain: 10 * time.Second,
+		timeouts: proxy.DefaultTimeouts}
+}
+
+// setting is one option: a flag, and the environment variable of the same meaning.
+type setting struct {
+	flag  string
+	about string
+	value flag.Value
+}
+
+// env is the setting's variable: -drain-timeout is CRED_PROXY_DRAIN_TIMEOUT.
+func (s setting) env() string {
+	return "CRED_PROXY_" + strings.ToUpper(strings.ReplaceAll(s.flag, "-", "_"))
+}
+
+// shown is the value as help shows it.
+func (s setting) shown() string {
+	if v := s.value.String(); v != "" {
+		return v
+	}
+	return "none"
+}
+
+// settings is the one table that flags, environment and help are made of.
+func (o *options) settings() []setting {
+	return []setting{
+		{"routes", "file of the routes", (*textValue)(&o.routes)},
+		{"port", "port to listen on; 0 takes a free one", (*portValue)(&o.port)},
+		{"bind", "address to listen on", (*textValue)(&o.bind)},
+		{"debug", "one line on stderr for each exchange; anything but empty, 0 and false turns it on", (*switchValue)(&o.debug)},
+		{"addr-file", "file that holds host:port while listening", (*textValue)(&o.addrFile)},
+		{"dial-timeout", "to connect to an upstream", (*durationValue)(&o.timeouts.Dial)},
+		{"tls-timeout", "for the TLS handshake with it", (*durationValue)(&o.timeouts.TLS)},
+		{"response-timeout", "from the end of a request to the head of the response", (*durationValue)(&o.timeouts.Response)},
+		{"silence-timeout", "without a byte in the middle of a body", (*durationValue)(&o.timeouts.Silence)},
+		{"head-timeout", "for an agent to send a request's head", (*durationValue)(&o.timeouts.Head)},
+		{"idle-timeout", "between two requests of an agent's connection", (*durationValue)(&o.timeouts.Idle)},
+		{"drain-timeout", "to finish what runs when told to stop", (*durationValue)(&o.drain)},
+	}
+}
+
+// errUsage marks an error of the command line, which was not said yet; without it an error is the environment's.
+var errUsage = errors.New("usage")
+
+// parseOptions takes the environment, then the command line over it. It returns what is left of the command line.
+func parseOptions(args []string, getenv func(string) string) (*options, []string, error) {
+	o := defaultOptions()
+	flags := flag.NewFlagSet("cred-proxy", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	var errs []error
+	for _, s := range o.settings() {
+		flags.Var(s.value, s.flag, s.about)
+		if v := getenv(s.env()); v != "" {
+			if err := s.value.Set(v); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", s.env(), err))
+			}
+		}
+	}
+	if err := flags.Parse(args); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	return o, flags.Args(), errors.Join(errs...)
+}
+
+// address is what the program is told to listen on.
+func (o *options) address() string { return net.JoinHostPort(o.bind, strconv.Itoa(o.port)) }
+
+type textValue string
+
+func (v *textValue) String() string     { return string(*v) }
+func (v *textValue) Set(s string) error { *v = textValue(s); return nil }
+
+type portValue int
+
+func (v *portValue) String() string { return strconv.Itoa(int(*v)) }
+func (v *portValue) Set(s string) error {
+	n, err := strconv.ParseUint(s, 10, 16)
+	if err != nil {
+		return fmt.Errorf("port %q is not a number in 0 to 65535", s)
+	}
+	*v = portValue(n)
+	return nil
+}
+
+type durationValue time.Duration
+
+func (v *durationValue) String() string { return time.Duration(*v).String() }
+func (v *durationValue) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d <= 0 {
+		return fmt.Errorf("%q is not a duration above zero, such as 90s", s)
+	}
+	*v = durationValue(d)
+	return nil
+}
+
+// switchValue is on for anything but the empty string and what means off on a command line.
+type switchValue bool
+
+func (v *switchValue) String() string   { return strconv.FormatBool(bool(*v)) }
+func (v *switchValue) IsBoolFlag() bool { return true }
+func (v *switchValue) Set(s string) error {
+	on, err := strconv.ParseBool(s)
+	*v = switchValue(on || err != nil)
+	return nil
+}

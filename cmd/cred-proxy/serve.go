@@ -1,0 +1,160 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"credproxy/proxy"
+)
+
+// serve is the program without a command: it proxies until it is told to stop.
+func (p *program) serve(args []string) int {
+	o, rest, err := parseOptions(args, p.getenv)
+	switch {
+	case errors.Is(err, errUsage):
+		return p.usageError("%v", err)
+	case err != nil:
+		return p.fail(err)
+	case len(rest) > 0:
+		return p.usageError("unexpected argument %q", rest[0])
+	}
+	signals := make(chan os.Signal, 8)
+	signal.Notify(signals, append(stopSignals, reloadSignals...)...)
+	defer signal.Stop(signals)
+
+	srvOptions := proxy.Options{Timeouts: o.timeouts, Getenv: p.getenv, Warn: func(s string) { p.say("%s", s) }}
+	if o.debug {
+		srvOptions.Observer = proxy.LogTo(p.stderr)
+	}
+	srv := proxy.New(srvOptions)
+	config, err := proxy.LoadConfig(o.routes)
+	if err != nil {
+		return p.fail(err)
+	}
+	if err := srv.Load(config); err != nil {
+		return p.fail(err)
+	}
+	ln, err := listen(o)
+	if err != nil {
+		return p.fail(err)
+	}
+	addr := ln.Addr().String()
+	if o.addrFile != "" {
+		if err := writeAddrFile(o.addrFile, addr); err != nil {
+			ln.Close()
+			return p.fail(err)
+		}
+		defer os.Remove(o.addrFile)
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	fmt.Fprintf(p.stderr, "cred-proxy listening on %s; %s\n", net.JoinHostPort(o.bind, port), srv.Routes())
+
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve(ln) }()
+	for {
+		select {
+		case err := <-served:
+			return p.fail(err)
+		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				p.reload(srv, o.routes)
+				continue
+			}
+			return p.drain(srv, o, signals)
+		}
+	}
+}
+
+// listen listens on the address that the options name. MPTCP is of no use to a sidecar and costs a little.
+func listen(o *options) (net.Listener, error) {
+	var lc net.ListenConfig
+	lc.SetMultipathTCP(false)
+	ln, err := lc.Listen(context.Background(), "tcp", o.address())
+	if err != nil {
+		var cause error = err
+		if op, ok := errors.AsType[*net.OpError](err); ok {
+			cause = op.Err
+		}
+		if sys, ok := errors.AsType[*os.SyscallError](err); ok {
+			cause = sys.Err
+		}
+		return nil, fmt.Errorf("listen %s: %w", o.address(), cause)
+	}
+	return ln, nil
+}
+
+// reload reads the routes again. Everything is built before anything changes: a failure keeps the old routes.
+func (p *program) reload(srv *proxy.Server, file string) {
+	config, err := proxy.LoadConfig(file)
+	if err == nil {
+		err = srv.Load(config)
+	}
+	if err != nil {
+		p.say("SIGHUP failed: reload failed: %v", err)
+		return
+	}
+	p.say("SIGHUP ok: reloaded %s", srv.Routes())
+}
+
+// drain stops the server: what runs may finish in time, unless a second signal comes.
+func (p *program) drain(srv *proxy.Server, o *options, signals <-chan os.Signal) int {
+	ctx, cancel := context.WithTimeout(context.Background(), o.drain)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- srv.Shutdown(ctx) }()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				p.say("exchanges still under way after %v were cut", o.drain)
+			}
+			return exitOK
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				p.say("second signal: exchanges under way are cut")
+				return exitFailed
+			}
+		}
+	}
+}
+
+// writeAddrFile writes the address in one step: whoever sees the file sees all of it.
+func writeAddrFile(file, addr string) error {
+	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
+	if err != nil {
+		return fmt.Errorf("address file: %w", err)
+	}
+	_, err = f.WriteString(addr + "\n")
+	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return fmt.Errorf("address file: %w", err)
+	}
+	return nil
+}
+
+// errorLines splits an error into the lines that a person reads.
+func errorLines(err error) (lines []string) {
+	if several, ok := errors.AsType[proxy.ConfigErrors](err); ok {
+		for _, e := range several {
+			lines = append(lines, e.Error())
+		}
+		return lines
+	}
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range several.Unwrap() {
+			lines = append(lines, errorLines(e)...)
+		}
+		return lines
+	}
+	return []string{err.Error()}
+}

@@ -1,0 +1,181 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"credproxy/proxy/http1"
+)
+
+// lingerFor is how long a connection that is closed on a request not read to its end is still drained: closing it with
+// bytes unread would reset it, and the agent could lose the answer.
+const lingerFor = 5 * time.Second
+
+// agent is one connection of an agent.
+type agent struct {
+	srv  *Server
+	sock *sock
+	rd   http1.Reader
+
+	// busy is the number of the exchange under way, 0 between exchanges; seen is what the last sweep found.
+	busy  atomic.Uint64
+	count uint64
+	seen  uint64
+
+	mu     sync.Mutex
+	gone   bool               // the agent left, or is to be cut off
+	up     *upstreamConn      // what the exchange under way holds
+	cancel context.CancelFunc // while it connects
+}
+
+func newAgent(s *Server, conn net.Conn) *agent {
+	a := &agent{srv: s, sock: newSock(conn)}
+	a.rd = http1.NewReader(a.sock)
+	return a
+}
+
+// serve runs one exchange after the other until the connection ends.
+func (a *agent) serve() {
+	defer func() {
+		if r := recover(); r != nil {
+			// The trace names functions and lines; the value could name anything.
+			a.srv.warn(fmt.Sprintf("internal error (%T); the connection is closed\n%s", r, debug.Stack()))
+			a.abandon()
+		}
+	}()
+	defer a.close()
+	for {
+		if len(a.rd.Buffered()) == 0 {
+			a.rd.Release()
+			a.sock.readWithin(a.srv.timeouts.Idle)
+			if _, err := a.rd.Fill(); err != nil {
+				return
+			}
+		}
+		a.count++
+		a.busy.Store(a.count)
+		end := newExchange(a).run()
+		a.busy.Store(0)
+		switch end {
+		case closeAtOnce:
+			return
+		case closeReset:
+			a.sock.reset()
+			return
+		case closeLingering:
+			a.linger()
+			return
+		}
+		if a.srv.draining.Load() {
+			return
+		}
+	}
+}
+
+func (a *agent) close() {
+	a.sock.Close()
+	a.rd.Discard()
+}
+
+// linger tells the agent that nothing more comes and reads what it still sends, so that it can read its answer.
+func (a *agent) linger() {
+	a.sock.closeWrite()
+	a.sock.Conn.SetReadDeadline(time.Now().Add(lingerFor))
+	for {
+		a.rd.Discard()
+		if _, err := a.rd.Fill(); err != nil {
+			return
+		}
+	}
+}
+
+// closeIdle closes the connection unless an exchange is under way.
+func (a *agent) closeIdle() {
+	if a.busy.Load() == 0 {
+		a.sock.Close()
+	}
+}
+
+// sweep abandons the exchange under way if its agent has left. A side closed right behind the request is noticed too:
+// whoever closes its side does not wait for an answer.
+func (a *agent) sweep() {
+	busy := a.busy.Load()
+	if busy != 0 && busy == a.seen && a.sock.gone() {
+		a.abandon()
+	}
+	a.seen = busy
+}
+
+// abandon ends the connection and whatever is under way on it, from any goroutine.
+func (a *agent) abandon() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.gone = true
+	a.sock.Close()
+	if a.up != nil {
+		a.up.close()
+	}
+	if a.cancel != nil {
+		a.cancel()
+	}
+}
+
+// connect gets a connection to the upstream and ties it to the agent: if the agent leaves, it is closed.
+func (a *agent) connect(u *upstream, fresh bool) (*upstreamConn, error) {
+	if !fresh {
+		if c := u.take(); c != nil {
+			return c, a.attach(c)
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	a.mu.Lock()
+	a.cancel = cancel
+	gone := a.gone
+	a.mu.Unlock()
+	if gone {
+		return nil, errAgentGone
+	}
+	c, err := u.dial(ctx)
+	a.mu.Lock()
+	a.cancel = nil
+	a.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	return c, a.attach(c)
+}
+
+var errAgentGone = fmt.Errorf("agent gone: %w", os.ErrClosed)
+
+func (a *agent) attach(c *upstreamConn) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.gone {
+		c.free()
+		return errAgentGone
+	}
+	a.up = c
+	return nil
+}
+
+// detach unties the connection; from then on nobody closes it behind the exchange's back. It reports whether the agent
+// was still there.
+func (a *agent) detach() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.up = nil
+	return !a.gone
+}
+
+func (a *agent) isGone() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.gone
+}

@@ -1,0 +1,317 @@
+package proxy
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+
+	"credproxy/proxy/http1"
+)
+
+// Config is a routes.json that was found to be right.
+type Config struct {
+	File   string
+	Routes []RouteConfig // in the file's order
+}
+
+// RouteConfig is one route as the file has it:
+//
+//	{"path": "/anthropic/", "upstream": "https://api.anthropic.com", "auth_scheme": "Bearer", "token_env": "TOKEN"}
+type RouteConfig struct {
+	Path       string // the prefix that the agent uses; begins and ends with a slash
+	Upstream   string // as written
+	AuthScheme string // the word before the token; empty for the bare token
+	TokenEnv   string // the environment variable that holds the token
+
+	origin origin
+	base   string // the upstream's base path, without a slash at its end
+}
+
+// origin is where an upstream listens (RFC 9110, section 4.3.2).
+type origin struct {
+	tls  bool
+	host string // without brackets, lower case
+	port string
+}
+
+func (o origin) scheme() string {
+	if o.tls {
+		return "https"
+	}
+	return "http"
+}
+
+// authority is the Host field: the port only where it is not the scheme's default.
+func (o origin) authority() string {
+	host := o.host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if o.tls && o.port == "443" || !o.tls && o.port == "80" {
+		return host
+	}
+	return host + ":" + o.port
+}
+
+// ConfigError is one thing that is wrong with a routes.json. It never quotes what may hold a secret.
+type ConfigError struct {
+	File      string
+	Line, Col int    // of a syntax error, from 1; else 0
+	Where     string // the route and the field, such as `routes[1] "/x/": upstream`; or empty
+	Msg       string
+}
+
+func (e *ConfigError) Error() string {
+	s := e.File
+	if e.Line > 0 {
+		s += fmt.Sprintf(":%d:%d", e.Line, e.Col)
+	}
+	if e.Where != "" {
+		s += ": " + e.Where
+	}
+	return s + ": " + e.Msg
+}
+
+// ConfigErrors is everything that is wrong with a routes.json, in its order.
+type ConfigErrors []*ConfigError
+
+func (e ConfigErrors) Error() string {
+	var s []string
+	for _, err := range e {
+		s = append(s, err.Error())
+	}
+	return strings.Join(s, "; ")
+}
+
+// LoadConfig reads and parses a routes.json. Its errors are ConfigErrors, or that of the file system.
+func LoadConfig(file string) (*Config, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfig(file, data)
+}
+
+// ParseConfig parses a routes.json; file is its name in errors, which are ConfigErrors. Names are taken to the letter
+// and an unknown one is an error: an old proxy must not ignore a restriction that it does not know.
+func ParseConfig(file string, data []byte) (*Config, error) {
+	doc, err := parseJSON(data)
+	if err != nil {
+		e := &ConfigError{File: file, Msg: err.Error()}
+		if syntax, ok := err.(*jsonError); ok {
+			e.Line, e.Col = syntax.at(data)
+		}
+		return nil, ConfigErrors{e}
+	}
+	p := configParser{file: file}
+	c := &Config{File: file, Routes: p.document(doc)}
+	if len(p.errs) > 0 {
+		return nil, p.errs
+	}
+	return c, nil
+}
+
+// configParser collects the errors of one file.
+type configParser struct {
+	file string
+	errs ConfigErrors
+}
+
+func (p *configParser) errorf(where, format string, args ...any) {
+	p.errs = append(p.errs, &ConfigError{File: p.file, Where: where, Msg: fmt.Sprintf(format, args...)})
+}
+
+func (p *configParser) document(doc jsonValue) []RouteConfig {
+	if doc.kind != "object" {
+		p.errorf("", "top level must be an object (got %s)", doc.kind)
+		return nil
+	}
+	p.unknown("", doc, "routes")
+	list, ok := doc.get("routes")
+	if !ok || list.kind != "array" {
+		p.errorf("", "'routes' must be a list")
+		return nil
+	}
+	var routes []RouteConfig
+	first := map[string]int{}
+	for i, v := range list.items {
+		where := fmt.Sprintf("routes[%d]", i)
+		if path, ok := v.get("path"); ok && path.kind == "string" {
+			where += fmt.Sprintf(" %q", path.str)
+		}
+		r := p.route(where, v)
+		if j, dup := first[r.Path]; dup && r.Path != "" {
+			p.errorf(where+": path", "already the path of routes[%d]", j)
+		} else {
+			first[r.Path] = i
+		}
+		routes = append(routes, r)
+	}
+	return routes
+}
+
+// unknown reports the members of an object that are not among the names.
+func (p *configParser) unknown(where string, v jsonValue, names ...string) {
+	for _, m := range v.members {
+		hint, known := "", false
+		for _, n := range names {
+			known = known || m.name == n
+			if strings.EqualFold(m.name, n) {
+				hint = fmt.Sprintf(" (names are case-sensitive: %q)", n)
+			}
+		}
+		if !known {
+			p.errorf(where, "unknown key %q%s", m.name, hint)
+		}
+	}
+}
+
+func (p *configParser) route(where string, v jsonValue) (r RouteConfig) {
+	if v.kind != "object" {
+		p.errorf(where, "route must be an object (got %s)", v.kind)
+		return r
+	}
+	fields := []struct {
+		name  string
+		check func(*RouteConfig, string) error
+	}{
+		{"path", setPath},
+		{"upstream", setUpstream},
+		{"auth_scheme", setAuthScheme},
+		{"token_env", setTokenEnv},
+	}
+	var names []string
+	for _, f := range fields {
+		names = append(names, f.name)
+		switch m, ok := v.get(f.name); {
+		case !ok:
+			p.errorf(where+": "+f.name, "missing")
+		case m.kind != "string":
+			p.errorf(where+": "+f.name, "must be a string (got %s)", m.kind)
+		default:
+			if err := f.check(&r, m.str); err != nil {
+				p.errorf(where+": "+f.name, "%v", err)
+			}
+		}
+	}
+	p.unknown(where, v, names...)
+	return r
+}
+
+func setPath(r *RouteConfig, s string) error {
+	if !strings.HasPrefix(s, "/") || !strings.HasSuffix(s, "/") {
+		return fmt.Errorf("must start and end with /")
+	}
+	if err := checkConfiguredPath(s); err != nil {
+		return err
+	}
+	r.Path = s
+	return nil
+}
+
+// checkConfiguredPath holds a configured path to what a request's path is held to.
+func checkConfiguredPath(s string) error {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' || c == '?' || c == '#' {
+			return fmt.Errorf("byte %q cannot stand in a path", c)
+		}
+	}
+	if why := checkPath([]byte(s), nil); why != "" {
+		return fmt.Errorf("%s", why)
+	}
+	return nil
+}
+
+func setUpstream(r *RouteConfig, s string) error {
+	scheme, rest, ok := strings.Cut(s, "://")
+	scheme = strings.ToLower(scheme)
+	if !ok || scheme != "http" && scheme != "https" {
+		return fmt.Errorf("scheme must be http or https")
+	}
+	authority, path := rest, ""
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		authority, path = rest[:i], rest[i:]
+	}
+	switch {
+	case strings.Contains(authority, "@"):
+		return fmt.Errorf("must not hold a user or a password")
+	case strings.Contains(path, "#"):
+		return fmt.Errorf("must not have a fragment")
+	case strings.Contains(path, "?"):
+		return fmt.Errorf("must not have a query")
+	}
+	if err := checkConfiguredPath(path); err != nil {
+		return err
+	}
+	o := origin{tls: scheme == "https", port: "80"}
+	if o.tls {
+		o.port = "443"
+	}
+	if err := o.setAuthority(authority); err != nil {
+		return err
+	}
+	r.Upstream, r.origin, r.base = s, o, strings.TrimRight(path, "/")
+	return nil
+}
+
+// setAuthority parses host [":" port].
+func (o *origin) setAuthority(s string) error {
+	u, err := url.Parse("//" + s)
+	if err != nil || strings.ContainsAny(s, "%\\ ") {
+		return fmt.Errorf("host or port cannot be read")
+	}
+	if o.host = strings.ToLower(u.Hostname()); o.host == "" {
+		return fmt.Errorf("missing host")
+	}
+	if strings.HasPrefix(s, "[") {
+		if ip, err := netip.ParseAddr(o.host); err != nil || !ip.Is6() {
+			return fmt.Errorf("host in brackets is not an IPv6 address")
+		}
+	} else {
+		for _, c := range o.host {
+			if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_') {
+				return fmt.Errorf("host holds %q, which no host name has", c)
+			}
+		}
+	}
+	if strings.HasSuffix(s, ":") {
+		return fmt.Errorf("port is empty")
+	}
+	if port := u.Port(); port != "" {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 {
+			return fmt.Errorf("port %s is not in 1 to 65535", port)
+		}
+		o.port = strconv.FormatUint(n, 10)
+	}
+	return nil
+}
+
+func setAuthScheme(r *RouteConfig, s string) error {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' {
+			return fmt.Errorf("byte %q cannot stand in a header field", c)
+		}
+	}
+	if strings.TrimSpace(s) != s || !http1.IsValue(s) {
+		return fmt.Errorf("must not begin or end with a space")
+	}
+	r.AuthScheme = s
+	return nil
+}
+
+func setTokenEnv(r *RouteConfig, s string) error {
+	if s == "" {
+		return fmt.Errorf("must be a non-empty string")
+	}
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' || c == '=' {
+			return fmt.Errorf("byte %q cannot stand in the name of a variable", c)
+		}
+	}
+	r.TokenEnv = s
+	return nil
+}

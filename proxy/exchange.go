@@ -1,0 +1,526 @@
+package proxy
+
+import (
+	"bytes"
+	"io"
+	"strconv"
+	"sync"
+	"time"
+
+	"credproxy/proxy/http1"
+)
+
+// ending is what becomes of the agent's connection after an exchange.
+type ending int
+
+const (
+	keepOpen       ending = iota
+	closeAtOnce           // everything was said, or the agent is to see that it was not
+	closeLingering        // bytes of the agent are unread: it must be able to read its answer first
+	closeReset            // an answer that would end with the connection has no clean end
+)
+
+// exchange is one request and its response.
+type exchange struct {
+	agent *agent
+	srv   *Server
+	req   http1.Request
+	resp  http1.Response
+	out   []byte // the request while it is sent, then what is not yet written of the response
+
+	route    *route
+	isHead   bool  // the request's method is HEAD
+	safe     bool  // it is GET, HEAD or OPTIONS: nothing happens if an upstream sees it twice
+	headSize int   // bytes of the request's head that are not consumed
+	unread   int64 // bytes of the request's body that are neither consumed nor left to upload
+	upload   *upload
+	closing  bool  // the response says Connection: close
+	agentErr error // writing to the agent failed
+	event    Event
+}
+
+// unknown is how much is unread of a request that was not understood.
+const unknown = 1 << 62
+
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+func newExchange(a *agent) *exchange {
+	x := exchanges.Get().(*exchange)
+	*x = exchange{agent: a, srv: a.srv, req: x.req, resp: x.resp}
+	x.req.Reset()
+	x.event.Time, x.event.Peer = time.Now(), a.sock.RemoteAddr()
+	return x
+}
+
+// run is the exchange from the first byte of the request to the last one of the response.
+func (x *exchange) run() ending {
+	end := x.serve()
+	if x.srv.observer != nil {
+		x.event.Duration = time.Since(x.event.Time)
+		x.srv.observer(&x.event)
+	}
+	x.dropOut()
+	x.route, x.upload, x.agent = nil, nil, nil
+	exchanges.Put(x)
+	return end
+}
+
+func (x *exchange) serve() ending {
+	refusal, ok := x.readHead()
+	if !ok {
+		return closeAtOnce
+	}
+	if refusal == nil {
+		refusal = x.choose()
+	}
+	if refusal != nil {
+		return x.refuse(refusal)
+	}
+	x.compose()
+	up, err := x.send()
+	if err != nil {
+		return x.refuseUpstream(err)
+	}
+	return x.relay(up)
+}
+
+// readHead reads the request's head. ok is false if the agent left before its end.
+func (x *exchange) readHead() (_ *Refusal, ok bool) {
+	rd := &x.agent.rd
+	var by time.Time
+	for {
+		n, err := x.req.Parse(rd.Buffered(), &requestLimits)
+		switch err {
+		case nil:
+			x.isHead = string(x.req.Method) == "HEAD"
+			x.safe = x.isHead || string(x.req.Method) == "GET" || string(x.req.Method) == "OPTIONS"
+			x.event.Method = knownMethod(x.req.Method)
+			if x.unread = x.req.Length; x.req.Framing > http1.Length {
+				x.unread = unknown
+			}
+			x.headSize = n
+			return nil, true
+		case http1.ErrIncomplete:
+			if by.IsZero() { // whoever dribbles gets no new time with each byte
+				by = x.event.Time.Add(x.srv.timeouts.Head)
+				x.agent.sock.readBy = by
+				x.agent.sock.SetReadDeadline(by)
+			}
+			if _, err := rd.Fill(); isTimeout(err) {
+				x.unread = unknown
+				return refuseHeadTimeout.saying("request head not complete within %v", x.srv.timeouts.Head), true
+			} else if err != nil {
+				return nil, false
+			}
+			continue
+		}
+		x.unread = unknown
+		switch err {
+		case http1.ErrTargetTooLong:
+			return refuseTargetTooLong.because(": more than %d bytes", requestLimits.Target), true
+		case http1.ErrHeadTooLarge:
+			return refuseHeadTooLarge.because(": more than %d bytes", requestLimits.Head), true
+		case http1.ErrTooManyFields:
+			return refuseHeadTooLarge.because(": more than %d header fields", requestLimits.Fields), true
+		}
+		return refuseMalformed.because(": %v", err), true
+	}
+}
+
+// choose finds the request's route, or the reason to refuse it. The order of the checks is the contract's.
+func (x *exchange) choose() *Refusal {
+	scratch := http1.TakeBuffer(false)
+	refusal := admit(&x.req, scratch)
+	http1.ReturnBuffer(scratch)
+	if refusal != nil {
+		return refusal
+	}
+	path, _, _ := bytes.Cut(x.req.Target, []byte("?"))
+	r := x.srv.table.Load().find(path)
+	if r == nil {
+		return refuseNoRoute.because(" for %s", pyRepr(path))
+	}
+	x.event.Route = r.Path
+	if refusal := r.refusal(&r.RouteConfig); refusal != nil {
+		return refusal
+	}
+	x.route = r
+	return checkLength(&x.req)
+}
+
+// compose puts the request that goes up into out, and as much of its body as is there; both are then consumed.
+func (x *exchange) compose() {
+	head, rd, r := x.headSize, &x.agent.rd, x.route
+	body := rd.Buffered()[head:]
+	body = body[:min(int64(len(body)), x.unread)]
+	fields := r.fields.reveal()
+	p := http1.TakeBuffer(head+len(r.target)+len(fields)+len(body)+64 > http1.SmallBuffer)[:0]
+	p = append(p, x.req.Method...)
+	p = append(p, ' ')
+	p = append(p, r.target...)
+	p = append(p, x.req.Target[len(r.Path):]...)
+	p = append(p, " HTTP/1.1\r\n"...)
+	p = appendFields(p, x.req.Fields, &x.req, droppedUp)
+	p = append(p, fields...)
+	if x.req.Framing == http1.Length {
+		p = append(p, "Content-Length: "...)
+		p = strconv.AppendInt(p, x.req.Length, 10)
+		p = append(p, "\r\n"...)
+	}
+	p = append(p, "\r\n"...)
+	p = append(p, body...)
+	x.out = p
+	rd.Consume(head + len(body))
+	rd.Release()
+	x.headSize = 0
+	x.unread -= int64(len(body))
+	x.event.BytesIn = int64(len(body))
+}
+
+// send brings the request to the upstream and reads the head of the response. It is tried a second time, on a new
+// connection, if a kept one turns out to be closed and nothing of the request can have been acted upon.
+func (x *exchange) send() (*upstreamConn, error) {
+	for fresh := false; ; fresh = true {
+		up, err := x.agent.connect(x.route.upstream, fresh)
+		if err != nil {
+			return nil, err
+		}
+		x.event.Reused = up.used
+		x.resp.Reset()
+		before := up.sock.wrote.Load()
+		up.sock.writeWithin(x.srv.timeouts.Silence)
+		_, err = up.Write(x.out)
+		untouched := up.sock.wrote.Load() == before
+		if err == nil {
+			if x.unread > 0 {
+				x.dropOut()
+				if x.req.Expect && len(x.agent.rd.Buffered()) == 0 {
+					x.agent.sock.writeWithin(x.srv.timeouts.Silence)
+					x.agent.sock.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")) // an error will come again
+				}
+				x.upload = startUpload(x.agent, up, x.unread)
+			}
+			err = x.readResponse(up)
+			if err == nil {
+				return up, nil
+			}
+		}
+		x.agent.detach()
+		if x.upload != nil {
+			x.upload.stop()
+		}
+		heard := len(up.rd.Buffered()) > 0 || x.event.FirstByte > 0
+		up.free()
+		stale := up.used && !heard && !isTimeout(err) && x.upload == nil && (untouched || x.safe)
+		if fresh || !stale || x.agent.isGone() {
+			return nil, err
+		}
+	}
+}
+
+// readResponse reads up to the head of the final response, passing interim ones on.
+func (x *exchange) readResponse(up *upstreamConn) error {
+	for interim := 0; ; {
+		n, err := x.resp.Parse(up.rd.Buffered(), &responseLimits)
+		switch {
+		case err == http1.ErrIncomplete:
+			if err := x.awaitResponse(up); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
+			return err
+		case x.resp.Status == 101:
+			return http1.Malformed("101 to a request that asked for no upgrade")
+		case x.resp.Status >= 200:
+			x.dropOut()
+			x.out = x.responseHead()
+			up.rd.Consume(n)
+			return nil
+		}
+		if interim++; interim > maxInterim {
+			return http1.Malformed("too many interim responses")
+		}
+		if x.resp.Status != 100 && x.req.Minor == 1 {
+			x.dropOut()
+			x.out = append(x.responseHead(), "\r\n"...)
+			if x.flush(); x.agentErr != nil {
+				return x.agentErr
+			}
+		}
+		up.rd.Consume(n)
+	}
+}
+
+// awaitResponse waits for more of the head of the response. The time for it begins when the request is sent.
+func (x *exchange) awaitResponse(up *upstreamConn) error {
+	for {
+		up.sock.readWithin(x.srv.timeouts.Response)
+		_, err := up.rd.Fill()
+		if err == nil || !isTimeout(err) || x.upload == nil || !x.upload.waiting(x.srv.timeouts.Response) {
+			return err
+		}
+	}
+}
+
+// responseHead returns a new out: the status line and the fields that cross, without the framing and the empty line.
+func (x *exchange) responseHead() []byte {
+	size := len(x.resp.Reason) + 64
+	for i := range x.resp.Fields {
+		size += len(x.resp.Fields[i].Line)
+	}
+	p := http1.TakeBuffer(size > http1.SmallBuffer)[:0]
+	p = append(p, "HTTP/1.1 "...)
+	p = strconv.AppendInt(p, int64(x.resp.Status), 10)
+	p = append(p, ' ')
+	p = append(p, x.resp.Reason...)
+	p = append(p, "\r\n"...)
+	dropped := droppedDown
+	if x.resp.Status < 200 || x.resp.Status == 204 {
+		dropped = noContentDown
+	}
+	return appendFields(p, x.resp.Fields, &x.resp, dropped)
+}
+
+// relay passes the response on as it arrives and says what becomes of the agent's connection. The connection to the
+// upstream is kept if it can serve again.
+func (x *exchange) relay(up *upstreamConn) ending {
+	x.event.Status = x.resp.Status
+	body := x.resp.Body(x.isHead)
+	old := x.req.Minor == 0
+	x.closing = old || !x.req.Persistent() || x.srv.draining.Load() || x.upload != nil && x.upload.left.Load() > 0
+	if !old && (body.Chunked() || body.UntilClose()) {
+		x.out = append(x.out, "Transfer-Encoding: chunked\r\n"...)
+	}
+	if x.closing {
+		x.out = append(x.out, "Connection: close\r\n"...)
+	}
+	x.out = append(x.out, "\r\n"...)
+
+	var err error
+	switch {
+	case old && body.Chunked():
+		err = x.relayContent(up, &body)
+	case !old && body.UntilClose():
+		err = x.relayInChunks(up)
+	default:
+		err = x.relayAsItComes(up, &body)
+	}
+	x.flush()
+
+	sent := true
+	if x.upload != nil {
+		sent = x.upload.finish()
+		x.countUpload()
+	}
+	here := x.agent.detach() && x.agentErr == nil
+	if err == nil && here && sent && !body.UntilClose() && x.resp.Persistent() && len(up.rd.Buffered()) == 0 {
+		up.put(up)
+	} else {
+		up.free()
+	}
+	switch {
+	case !here:
+		x.event.Broken = "agent"
+		return closeAtOnce
+	case err != nil:
+		x.event.Broken = "upstream"
+		if old && (body.UntilClose() || body.Chunked()) {
+			return closeReset
+		}
+		return closeAtOnce
+	}
+	return x.ending()
+}
+
+// relayAsItComes passes the bytes of the body on as they were sent, chunk framing included; only a trailer section is
+// rewritten. The error is the upstream's; what goes wrong on the agent's side is in x.agentErr, here as below.
+func (x *exchange) relayAsItComes(up *upstreamConn, body *http1.Body) error {
+	for !body.Done() && x.agentErr == nil {
+		if body.InTrailer() {
+			if err := x.readTrailer(up); err != nil {
+				return err
+			}
+			body.EndTrailer()
+			return nil
+		}
+		p, err := x.more(up)
+		if err == io.EOF && body.UntilClose() {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		n, err := body.Scan(p)
+		x.emit(p[:n])
+		up.rd.Consume(n)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// relayContent takes the chunk framing off, for an agent that does not know it.
+func (x *exchange) relayContent(up *upstreamConn, body *http1.Body) error {
+	for !body.Done() && !body.InTrailer() && x.agentErr == nil {
+		p, err := x.more(up)
+		if err != nil {
+			return err
+		}
+		n, content, err := body.Next(p)
+		if err != nil {
+			return err
+		}
+		if content {
+			x.emit(p[:n])
+		}
+		up.rd.Consume(n)
+	}
+	return nil
+}
+
+// relayInChunks frames a body that ends with the upstream's connection, so that the agent's can stay open and the agent
+// can tell the end from a failure.
+func (x *exchange) relayInChunks(up *upstreamConn) error {
+	for x.agentErr == nil {
+		p, err := x.more(up)
+		if err == io.EOF {
+			x.out = append(x.out, "0\r\n\r\n"...)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		x.out = strconv.AppendInt(x.out, int64(len(p)), 16)
+		x.out = append(x.out, "\r\n"...)
+		x.out = append(x.out, p...)
+		x.out = append(x.out, "\r\n"...)
+		x.flush()
+		up.rd.Consume(len(p))
+	}
+	return nil
+}
+
+// more returns the next bytes from the upstream. Before it waits for them it sends the agent everything that is there.
+func (x *exchange) more(up *upstreamConn) ([]byte, error) {
+	if p := up.rd.Buffered(); len(p) > 0 {
+		return p, nil
+	}
+	x.flush()
+	x.dropOut()
+	up.rd.Release()
+	up.sock.readWithin(x.srv.timeouts.Silence)
+	_, err := up.rd.Fill()
+	return up.rd.Buffered(), err
+}
+
+// readTrailer puts the trailer fields that cross and the end of the message into out.
+func (x *exchange) readTrailer(up *upstreamConn) error {
+	var t http1.Trailer
+	for {
+		n, err := t.Parse(up.rd.Buffered(), &requestLimits)
+		if err == http1.ErrIncomplete {
+			up.sock.readWithin(x.srv.timeouts.Silence)
+			if _, err := up.rd.Fill(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		x.out = appendFields(x.out, t.Fields, &t, noContentDown)
+		x.out = append(x.out, "\r\n"...)
+		up.rd.Consume(n)
+		return nil
+	}
+}
+
+// emit writes p to the agent, in one go with what is in out if both fit there.
+func (x *exchange) emit(p []byte) {
+	if len(x.out) > 0 && len(p) <= cap(x.out)-len(x.out) {
+		x.out = append(x.out, p...)
+		p = nil
+	}
+	x.flush()
+	x.write(p)
+}
+
+// flush writes what is in out to the agent.
+func (x *exchange) flush() {
+	x.write(x.out)
+	x.out = x.out[:0]
+}
+
+// write writes to the agent. After an error nothing more is written.
+func (x *exchange) write(p []byte) {
+	if len(p) == 0 || x.agentErr != nil {
+		return
+	}
+	x.agent.sock.writeWithin(x.srv.timeouts.Silence)
+	n, err := x.agent.sock.Write(p)
+	x.agentErr = err
+	x.event.BytesOut += int64(n)
+	if x.event.FirstByte == 0 {
+		x.event.FirstByte = time.Since(x.event.Time)
+	}
+}
+
+// dropOut gives the buffer of out back.
+func (x *exchange) dropOut() {
+	if x.out != nil {
+		http1.ReturnBuffer(x.out[:cap(x.out)])
+		x.out = nil
+	}
+}
+
+// ending says what becomes of the agent's connection once the response is written.
+func (x *exchange) ending() ending {
+	switch {
+	case x.agentErr != nil:
+		return closeAtOnce
+	case x.closing && (x.unread > 0 || len(x.agent.rd.Buffered()) > 0):
+		return closeLingering
+	case x.closing:
+		return closeAtOnce
+	}
+	return keepOpen
+}
+
+// countUpload takes an upload that has ended into account.
+func (x *exchange) countUpload() {
+	left := x.upload.left.Load()
+	x.event.BytesIn += x.unread - left
+	x.unread = left
+}
+
+// refuse answers the agent instead of forwarding its request.
+func (x *exchange) refuse(r *Refusal) ending {
+	x.event.Status, x.event.Refusal = r.Status, r.Code
+	x.closing = x.unread > 0 || !x.req.Persistent() || x.srv.draining.Load()
+	x.agent.rd.Consume(x.headSize)
+	x.dropOut()
+	x.out = r.appendTo(http1.TakeBuffer(false)[:0], x.isHead, x.closing)
+	x.flush()
+	return x.ending()
+}
+
+// refuseUpstream answers the agent after the upstream failed to, unless the agent is why.
+func (x *exchange) refuseUpstream(err error) ending {
+	if x.upload != nil {
+		x.countUpload()
+	}
+	switch {
+	case x.agent.isGone() || x.agentErr != nil:
+	case x.upload != nil && isTimeout(x.upload.agentErr):
+		return x.refuse(&refuseBodyTimeout)
+	case x.upload != nil && x.upload.agentErr != nil:
+	case isTimeout(err):
+		return x.refuse(&refuseUpstreamSilent)
+	default:
+		return x.refuse(refuseUpstream.because(": %s", describe(err)))
+	}
+	x.event.Broken = "agent"
+	return closeAtOnce
+}

@@ -1,0 +1,198 @@
+package http1
+
+import "bytes"
+
+// Field is one header or trailer field (RFC 9112, section 5).
+type Field struct {
+	Line  []byte // the whole line as sent, its CRLF included
+	Name  []byte // as sent
+	Value []byte // without the white space around it
+}
+
+// head is what a Request and a Response have in common.
+type head struct {
+	Fields []Field // in order, repeats kept
+	Minor  int     // HTTP/1.Minor: 0 or 1
+
+	length     int64 // of Content-Length: -1 where there is none
+	lengthBad  bool  // repeated, a list, signed, too large, not digits
+	te         transferEncoding
+	close      bool     // "close" is among the connection options
+	keepAlive  bool     // "keep-alive" is
+	connection [][]byte // the connection options, as sent
+
+	scanned int // bytes of an incomplete head already looked at
+}
+
+type transferEncoding byte
+
+const (
+	teNone transferEncoding = iota
+	teChunked
+	teOther
+)
+
+func (h *head) reset() {
+	h.Fields, h.connection = h.Fields[:0], h.connection[:0]
+	h.length, h.lengthBad, h.te = -1, false, teNone
+	h.close, h.keepAlive = false, false
+}
+
+// Reset forgets what an earlier call of Parse has seen of a head that it found incomplete.
+func (h *head) Reset() { h.scanned = 0 }
+
+// Named reports whether the message's Connection field names this field, which makes it hop-by-hop (RFC 9110, section
+// 7.6.1).
+func (h *head) Named(name []byte) bool {
+	for _, o := range h.connection {
+		if bytes.EqualFold(o, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// HasConnection reports whether the message has connection options at all.
+func (h *head) HasConnection() bool { return len(h.connection) > 0 }
+
+// end finds the end of the head in p: the length of all lines up to and including the empty one. It looks at no line
+// twice when called again with more of the same head.
+func (h *head) end(p []byte, limit int) (int, error) {
+	start := h.scanned
+	for {
+		i := bytes.IndexByte(p[start:], '\n')
+		if i < 0 {
+			h.scanned = start
+			if len(p) >= limit {
+				return 0, ErrHeadTooLarge
+			}
+			return 0, ErrIncomplete
+		}
+		if i == 0 || p[start+i-1] != '\r' {
+			return 0, Malformed("a line ends in a bare LF")
+		}
+		next := start + i + 1
+		if next > limit {
+			return 0, ErrHeadTooLarge
+		}
+		if i == 1 {
+			h.scanned = 0
+			return next, nil
+		}
+		start = next
+	}
+}
+
+// parseFields parses the field lines p, each ended by CRLF, without the empty line.
+func (h *head) parseFields(p []byte, limit int) error {
+	for len(p) > 0 {
+		if len(h.Fields) == limit {
+			return ErrTooManyFields
+		}
+		i := bytes.IndexByte(p, '\n') + 1
+		line := p[:i]
+		p = p[i:]
+		colon := bytes.IndexByte(line, ':')
+		if colon < 0 {
+			return Malformed("a header field without a colon")
+		}
+		if !all(line[:colon], tokenByte) {
+			if line[0] == ' ' || line[0] == '\t' {
+				return Malformed("a folded header line")
+			}
+			return Malformed("a header field name that is not a token")
+		}
+		value := trim(line[colon+1 : len(line)-2])
+		for _, c := range value {
+			if class[c]&valueByte == 0 {
+				return Malformed("a control byte in a header field value")
+			}
+		}
+		f := Field{Line: line, Name: line[:colon], Value: value}
+		h.Fields = append(h.Fields, f)
+		h.note(f)
+	}
+	return nil
+}
+
+// note remembers what a field says about framing and the connection.
+func (h *head) note(f Field) {
+	switch len(f.Name) {
+	case len("connection"):
+		if EqualFold(f.Name, "connection") {
+			h.options(f.Value)
+		}
+	case len("content-length"):
+		if EqualFold(f.Name, "content-length") {
+			n, ok := parseLength(f.Value)
+			h.lengthBad = h.lengthBad || !ok || h.length >= 0
+			h.length = max(n, 0)
+		}
+	case len("transfer-encoding"):
+		if EqualFold(f.Name, "transfer-encoding") {
+			if h.te == teNone && EqualFold(f.Value, "chunked") {
+				h.te = teChunked
+			} else {
+				h.te = teOther
+			}
+		}
+	}
+}
+
+// options collects the elements of a Connection field.
+func (h *head) options(list []byte) {
+	for len(list) > 0 {
+		o := list
+		if i := bytes.IndexByte(list, ','); i >= 0 {
+			o, list = list[:i], list[i+1:]
+		} else {
+			list = nil
+		}
+		if o = trim(o); len(o) == 0 {
+			continue
+		}
+		h.connection = append(h.connection, o)
+		h.close = h.close || EqualFold(o, "close")
+		h.keepAlive = h.keepAlive || EqualFold(o, "keep-alive")
+	}
+}
+
+// persistent is RFC 9112, section 9.3.
+func (h *head) persistent() bool { return !h.close && (h.Minor == 1 || h.keepAlive) }
+
+// trim cuts optional white space: SP and HTAB, nothing else.
+func trim(p []byte) []byte {
+	for len(p) > 0 && (p[0] == ' ' || p[0] == '\t') {
+		p = p[1:]
+	}
+	for len(p) > 0 && (p[len(p)-1] == ' ' || p[len(p)-1] == '\t') {
+		p = p[:len(p)-1]
+	}
+	return p
+}
+
+// parseLength parses a Content-Length: digits only, at most 2^63-1.
+func parseLength(p []byte) (int64, bool) {
+	if len(p) == 0 {
+		return 0, false
+	}
+	var n uint64
+	for _, c := range p {
+		if c < '0' || c > '9' || n > (1<<63-1)/10 {
+			return 0, false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return int64(n), n < 1<<63
+}
+
+// parseVersion parses HTTP-version; only 1.0 and 1.1 are spoken here.
+func parseVersion(p []byte) (minor int, ok bool) {
+	switch string(p) {
+	case "HTTP/1.1":
+		return 1, true
+	case "HTTP/1.0":
+		return 0, true
+	}
+	return 0, false
+}

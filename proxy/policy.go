@@ -1,0 +1,252 @@
+package proxy
+
+import (
+	"bytes"
+
+	"credproxy/proxy/http1"
+)
+
+// methods are the methods that are forwarded; everything else is 501, as the seed's server answered.
+var methods = []string{"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+// knownMethod returns m as one of methods, or "".
+func knownMethod(m []byte) string {
+	for _, known := range methods {
+		if string(m) == known {
+			return known
+		}
+	}
+	return ""
+}
+
+// admit holds a request against everything that can be said before a route is known: method, form of the target, path,
+// push. The order is the contract's. scratch is room to decode in.
+func admit(q *http1.Request, scratch []byte) *Refusal {
+	if knownMethod(q.Method) == "" {
+		return refuseMethod.because(" (%s)", pyRepr(q.Method))
+	}
+	if q.Target[0] != '/' {
+		if bytes.Contains(q.Target, []byte("://")) {
+			return &refuseAbsolute
+		}
+		return refusePath.because(": the request target does not begin with /")
+	}
+	path, query, _ := bytes.Cut(q.Target, []byte("?"))
+	if why := checkPath(path, scratch); why != "" {
+		return refusePath.because(": %s", why)
+	}
+	if isPush(path, query, scratch) || isPushBody(q) {
+		return &refusePush
+	}
+	return nil
+}
+
+// checkLength holds a request to the framings that are forwarded.
+func checkLength(q *http1.Request) *Refusal {
+	switch q.Framing {
+	case http1.BadLength:
+		return &refuseLength
+	case http1.BadEncoding:
+		return &refuseEncoding
+	case http1.Chunked:
+		return &refuseChunked
+	}
+	return nil
+}
+
+// decodings is how often an upstream may decode a path before it looks at it: once itself, once more in a server
+// behind it.
+const decodings = 2
+
+// checkPath returns why a path is refused, or "". Refused is what an upstream may take for a step out of its base path:
+// dot segments in any spelling, decoded up to twice, split at slashes and backslashes, with parameters behind the dots,
+// and bytes that end a string or a line.
+func checkPath(path, scratch []byte) string {
+	if bytes.IndexByte(path, '%') < 0 && bytes.IndexByte(path, '\\') < 0 && !bytes.Contains(path, []byte("/.")) {
+		return ""
+	}
+	for level := 0; ; level++ {
+		if hasDotSegment(path) {
+			return "a dot segment"
+		}
+		if level == decodings || bytes.IndexByte(path, '%') < 0 {
+			return ""
+		}
+		var ok bool
+		if scratch, ok = appendDecoded(scratch[:0], path); !ok && level == 0 {
+			return "a bad percent escape"
+		}
+		path = foldOverlong(scratch)
+		for _, c := range path {
+			if c < ' ' || c == 0x7f {
+				return "an encoded control byte"
+			}
+		}
+	}
+}
+
+func isSlash(c byte) bool { return c == '/' || c == '\\' }
+
+// hasDotSegment reports whether a segment of path is "." or "..", parameters and blanks behind it aside.
+func hasDotSegment(path []byte) bool {
+	for len(path) > 0 {
+		i := 0
+		for i < len(path) && !isSlash(path[i]) {
+			i++
+		}
+		switch s := bareSegment(path[:i]); string(s) {
+		case ".", "..":
+			return true
+		}
+		path = path[min(i+1, len(path)):]
+	}
+	return false
+}
+
+// bareSegment cuts a segment's parameters and the blanks at its end.
+func bareSegment(s []byte) []byte {
+	if i := bytes.IndexByte(s, ';'); i >= 0 {
+		s = s[:i]
+	}
+	return bytes.TrimRight(s, " ")
+}
+
+// appendDecoded appends p with its percent escapes decoded; what is not a valid escape stays and makes ok false. dst
+// may share p's memory if it does not begin behind it: what is written is never longer than what was read.
+func appendDecoded(dst, p []byte) (_ []byte, ok bool) {
+	ok = true
+	for i := 0; i < len(p); i++ {
+		c := p[i]
+		if c == '%' {
+			if i+2 < len(p) && isHex(p[i+1]) && isHex(p[i+2]) {
+				c = unhex(p[i+1])<<4 | unhex(p[i+2])
+				i += 2
+			} else {
+				ok = false
+			}
+		}
+		dst = append(dst, c)
+	}
+	return dst, ok
+}
+
+func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f' }
+
+func unhex(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return c&^0x20 - 'A' + 10
+}
+
+// overlong are the overlong UTF-8 spellings of dot, slash and backslash, which lenient decoders accept.
+var overlong = []struct{ seq, is string }{
+	{"\xc0\xae", "."}, {"\xe0\x80\xae", "."}, {"\xf0\x80\x80\xae", "."},
+	{"\xc0\xaf", "/"}, {"\xe0\x80\xaf", "/"}, {"\xf0\x80\x80\xaf", "/"},
+	{"\xc1\x9c", "\\"}, {"\xe0\x81\x9c", "\\"}, {"\xf0\x80\x81\x9c", "\\"},
+}
+
+func foldOverlong(p []byte) []byte {
+	for _, o := range overlong {
+		if bytes.Contains(p, []byte(o.seq)) {
+			p = bytes.ReplaceAll(p, []byte(o.seq), []byte(o.is))
+		}
+	}
+	return p
+}
+
+// isPush reports whether a request to path and query is one of the two of a git push over smart HTTP:
+//
+//	GET  <repo>/info/refs?service=git-receive-pack
+//	POST <repo>/git-receive-pack
+//
+// in any spelling that a git server may take for them: encoded once or twice, in another case, with empty segments,
+// parameters, blanks or dots at a segment's end, with an encoded "?" or "#" behind it. A query of info/refs that
+// mentions git-receive-pack at all is a push: no fetch does.
+func isPush(path, query, scratch []byte) bool {
+	for level := 0; ; level++ {
+		cut := path
+		if i := bytes.IndexAny(path, "?#"); i >= 0 {
+			cut = path[:i]
+		}
+		last, before := lastSegments(path)
+		cutLast, cutBefore := lastSegments(cut)
+		if isReceivePack(last) || isReceivePack(cutLast) {
+			return true
+		}
+		if (isInfoRefs(last, before) || isInfoRefs(cutLast, cutBefore)) &&
+			(mentionsReceivePack(query, scratch) || mentionsReceivePack(path[len(cut):], scratch)) {
+			return true
+		}
+		if level == decodings || bytes.IndexByte(path, '%') < 0 {
+			return false
+		}
+		decoded, _ := appendDecoded(scratch[:0], path)
+		path = foldOverlong(decoded)
+		scratch = decoded[len(decoded):] // what was decoded is read further down
+	}
+}
+
+// lastSegments returns the last two segments of path that are not empty.
+func lastSegments(path []byte) (last, before []byte) {
+	last, path = lastSegment(path)
+	before, _ = lastSegment(path)
+	return last, before
+}
+
+func lastSegment(path []byte) (segment, rest []byte) {
+	for len(path) > 0 && len(segment) == 0 {
+		i := len(path)
+		for i > 0 && !isSlash(path[i-1]) {
+			i--
+		}
+		segment, path = bytes.TrimRight(bareSegment(path[i:]), ". "), path[:max(i-1, 0)]
+	}
+	return segment, path
+}
+
+func isReceivePack(segment []byte) bool { return http1.EqualFold(segment, "git-receive-pack") }
+
+func isInfoRefs(last, before []byte) bool {
+	return http1.EqualFold(last, "refs") && http1.EqualFold(before, "info")
+}
+
+func mentionsReceivePack(query, scratch []byte) bool {
+	for range decodings + 1 {
+		if bytes.Contains(bytes.ToLower(query), []byte("git-receive-pack")) {
+			return true
+		}
+		query, _ = appendDecoded(scratch[:0], query)
+	}
+	return false
+}
+
+// isPushBody reports whether the content is what a push sends, wherever it is sent to.
+func isPushBody(q *http1.Request) bool {
+	for i := range q.Fields {
+		f := &q.Fields[i]
+		if len(f.Name) == len("content-type") && http1.EqualFold(f.Name, "content-type") {
+			media, _, _ := bytes.Cut(f.Value, []byte(";"))
+			if http1.EqualFold(bytes.TrimRight(media, " \t"), "application/x-git-receive-pack-request") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// pyRepr quotes s, which is visible ASCII, as Python's repr does: the seed's messages show it so.
+func pyRepr(s []byte) string {
+	quote := byte('\'')
+	if bytes.IndexByte(s, '\'') >= 0 && bytes.IndexByte(s, '"') < 0 {
+		quote = '"'
+	}
+	r := []byte{quote}
+	for _, c := range s {
+		if c == quote || c == '\\' {
+			r = append(r, '\\')
+		}
+		r = append(r, c)
+	}
+	return string(append(r, quote))
+}

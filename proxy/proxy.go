@@ -1,0 +1,284 @@
+// Package proxy is the core of cred-proxy: it takes an agent's plain HTTP request, replaces the credential and forwards
+// it over TLS to the one upstream that its route names.
+//
+// The life of one exchange, a file per step:
+//
+//   - agent.go accepts the connection and waits for a request; proxy/http1 parses its head.
+//   - policy.go refuses what is refused everywhere: methods, dot segments, git push, chunked bodies. refusal.go is the
+//     table of everything that can be answered instead of forwarding.
+//   - route.go finds the route with the longest prefix in the table that config.go read; credential.go knows its token.
+//   - exchange.go sends the request up and relays the response, header.go says which fields cross. upload.go sends a body
+//     that was not there with its head.
+//   - upstream.go has the verified connections to the upstream, kept and reused; sock.go is the socket below it all.
+//   - observe.go tells what came of it.
+//
+// An exchange sees one immutable table, loaded once: [Server.Load] builds a new one aside and swaps it.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"credproxy/proxy/http1"
+)
+
+// Timeouts bounds everything that waits. A zero one is the default.
+type Timeouts struct {
+	Dial     time.Duration // connecting to an upstream or its proxy; 10 s
+	TLS      time.Duration // the TLS handshake and CONNECT; 10 s
+	Response time.Duration // from the end of the request to the head of the response; 300 s: a model may think
+	Silence  time.Duration // in the middle of a body, either way; 300 s
+	Head     time.Duration // from the first byte of a request to the end of its head; 10 s
+	Idle     time.Duration // between two requests of an agent; 120 s
+}
+
+// DefaultTimeouts are those of the zero Timeouts.
+var DefaultTimeouts = Timeouts{Dial: 10 * time.Second, TLS: 10 * time.Second, Response: 300 * time.Second,
+	Silence: 300 * time.Second, Head: 10 * time.Second, Idle: 120 * time.Second}
+
+func (t Timeouts) orDefault() Timeouts {
+	for _, f := range []struct{ v, d *time.Duration }{{&t.Dial, &DefaultTimeouts.Dial}, {&t.TLS, &DefaultTimeouts.TLS},
+		{&t.Response, &DefaultTimeouts.Response}, {&t.Silence, &DefaultTimeouts.Silence}, {&t.Head, &DefaultTimeouts.Head},
+		{&t.Idle, &DefaultTimeouts.Idle}} {
+		if *f.v <= 0 {
+			*f.v = *f.d
+		}
+	}
+	return t
+}
+
+var (
+	requestLimits  = http1.Limits{Head: 64 << 10, Fields: 256, Target: 16 << 10}
+	responseLimits = http1.Limits{Head: 256 << 10, Fields: 1024}
+)
+
+const (
+	// maxInterim is how many 1xx responses one exchange may have.
+	maxInterim = 64
+
+	// maxAgents is how many connections of agents are served at a time; further ones wait to be accepted.
+	maxAgents = 16384
+
+	// sweepEvery is how often agents are looked at that wait for an answer: one that left is noticed within twice that.
+	sweepEvery = 250 * time.Millisecond
+)
+
+// Options configures a Server. The zero value serves with the defaults, without a log.
+type Options struct {
+	Timeouts Timeouts
+	Getenv   func(string) string // where tokens come from; os.Getenv if nil
+	Warn     func(string)        // told, one line each, of what an operator must know; may be nil
+	Observer Observer            // told of every finished exchange; may be nil
+}
+
+// Server proxies agents' requests. Load a configuration before Serve.
+type Server struct {
+	timeouts Timeouts
+	getenv   func(string) string
+	warn     func(string)
+	observer Observer
+
+	table    atomic.Pointer[table]
+	draining atomic.Bool
+
+	mu        sync.Mutex
+	listeners map[net.Listener]bool
+	agents    map[*agent]bool
+	left      chan struct{} // closed when the last agent is gone while draining
+	upstreams map[origin]*upstream
+}
+
+// New returns a Server without routes.
+func New(o Options) *Server {
+	s := &Server{timeouts: o.Timeouts.orDefault(), getenv: o.Getenv, warn: o.Warn, observer: o.Observer,
+		listeners: map[net.Listener]bool{}, agents: map[*agent]bool{}, left: make(chan struct{}), upstreams: map[origin]*upstream{}}
+	if s.getenv == nil {
+		s.getenv = os.Getenv
+	}
+	if s.warn == nil {
+		s.warn = func(string) {}
+	}
+	s.table.Store(&table{})
+	return s
+}
+
+// Load resolves a configuration and swaps it in; an error changes nothing. Exchanges under way keep the routes and the
+// tokens that they began with. A token that cannot be used is no error: it is told to Options.Warn, and its route's
+// requests are refused.
+func (s *Server) Load(c *Config) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	upstreams := map[origin]*upstream{}
+	t, err := newTable(c, s.getenv, func(o origin) (*upstream, error) {
+		u := upstreams[o]
+		if u == nil {
+			u = s.upstreams[o]
+		}
+		var err error
+		if u == nil {
+			u, err = newUpstream(o, &s.timeouts)
+		}
+		upstreams[o] = u
+		return u, err
+	})
+	if err != nil {
+		return err
+	}
+	s.table.Store(t)
+	for o, u := range s.upstreams {
+		if upstreams[o] == nil {
+			u.retire()
+		}
+	}
+	s.upstreams = upstreams
+	for _, r := range t.routes {
+		if w := r.warning(&r.RouteConfig); w != "" {
+			s.warn(w)
+		}
+	}
+	return nil
+}
+
+// Routes describes the table in force as the log lines do: "2 route(s): /github/, /npm/", longest path first.
+func (s *Server) Routes() string {
+	t := s.table.Load()
+	return fmt.Sprintf("%d route(s): %s", len(t.routes), t.paths())
+}
+
+// Serve accepts agents' connections until Shutdown or until the listener fails; it closes the listener. The error is
+// nil after Shutdown.
+func (s *Server) Serve(ln net.Listener) error {
+	defer ln.Close()
+	s.mu.Lock()
+	s.listeners[ln] = true
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.listeners, ln)
+		s.mu.Unlock()
+	}()
+	stop := make(chan struct{})
+	defer close(stop)
+	go s.sweep(stop)
+	places := make(chan struct{}, maxAgents)
+	for {
+		places <- struct{}{}
+		conn, err := ln.Accept()
+		if err != nil {
+			if s.draining.Load() {
+				return nil
+			}
+			if errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			// Out of descriptors, or a connection that was gone before it was accepted: neither may end the process.
+			s.warn("accept: " + err.Error())
+			time.Sleep(50 * time.Millisecond)
+			<-places
+			continue
+		}
+		a := newAgent(s, conn)
+		if !s.enter(a) {
+			conn.Close()
+			<-places
+			continue
+		}
+		go func() {
+			defer func() { <-places }()
+			defer s.leave(a)
+			a.serve()
+		}()
+	}
+}
+
+func (s *Server) enter(a *agent) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining.Load() {
+		return false
+	}
+	s.agents[a] = true
+	return true
+}
+
+func (s *Server) leave(a *agent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.agents, a)
+	if s.draining.Load() && len(s.agents) == 0 {
+		close(s.left)
+	}
+}
+
+// Shutdown stops accepting, closes what is idle, and waits until the exchanges under way are finished or ctx is done;
+// then it closes every connection. The error is ctx's if exchanges were cut.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	if !s.draining.Swap(true) && len(s.agents) == 0 {
+		close(s.left)
+	}
+	for ln := range s.listeners {
+		ln.Close()
+	}
+	agents := s.snapshot()
+	s.mu.Unlock()
+	for _, a := range agents {
+		a.closeIdle()
+	}
+	var err error
+	select {
+	case <-s.left:
+	case <-ctx.Done():
+		err = ctx.Err()
+		s.mu.Lock()
+		agents = s.snapshot()
+		s.mu.Unlock()
+		for _, a := range agents {
+			a.abandon()
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.upstreams {
+		u.retire()
+	}
+	return err
+}
+
+// snapshot returns the agents there are; s.mu is held.
+func (s *Server) snapshot() []*agent {
+	agents := make([]*agent, 0, len(s.agents))
+	for a := range s.agents {
+		agents = append(agents, a)
+	}
+	return agents
+}
+
+// sweep looks after agents that left while their upstream is silent, and after connections that have been idle for too
+// long. One goroutine for all: a watcher each would cost more memory than the stream that it watches.
+func (s *Server) sweep(stop <-chan struct{}) {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case now := <-tick.C:
+			s.mu.Lock()
+			agents := s.snapshot()
+			for _, u := range s.upstreams {
+				u.closeIdle(now.Add(-idleUpstream))
+			}
+			s.mu.Unlock()
+			for _, a := range agents {
+				a.sweep()
+			}
+		}
+	}
+}

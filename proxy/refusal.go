@@ -1,0 +1,75 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+)
+
+// Refusal is a reason to say no: what the agent is answered when its request goes no further, or when the upstream
+// gave no answer.
+type Refusal struct {
+	Status  int
+	Code    string // in X-Cred-Proxy-Error, the log and the metrics
+	Message string // one line
+}
+
+// ErrorField is the response field that tells a refusal from an answer of the upstream; its value is the Code.
+const ErrorField = "X-Cred-Proxy-Error"
+
+// Every refusal there is. Where a message says more than stands here, what is added comes from the agent's own request
+// or from our own words, never from an upstream's.
+var (
+	refuseMalformed      = Refusal{400, "malformed", "malformed request"}
+	refuseHeadTimeout    = Refusal{408, "head-timeout", "request head not complete in time"}
+	refuseTargetTooLong  = Refusal{414, "target-too-long", "request target too long"}
+	refuseHeadTooLarge   = Refusal{431, "head-too-large", "request head too large"}
+	refuseMethod         = Refusal{501, "method", "Unsupported method"}
+	refuseAbsolute       = Refusal{400, "absolute-form", "absolute-form request target refused: set a base URL (for example ANTHROPIC_BASE_URL), not HTTP_PROXY"}
+	refusePath           = Refusal{400, "path", "path refused"}
+	refusePush           = Refusal{403, "push", "cred-proxy: git push over HTTPS is not supported; use the bottle.git SSH path (gitleaks-scanned by git-gate's pre-receive hook)"}
+	refuseNoRoute        = Refusal{404, "no-route", "no route"}
+	refuseToken          = Refusal{500, "token", "cred-proxy: no token"}
+	refuseLength         = Refusal{400, "content-length", "invalid Content-Length"}
+	refuseEncoding       = Refusal{400, "transfer-encoding", "invalid Transfer-Encoding"}
+	refuseChunked        = Refusal{411, "chunked", "cred-proxy: chunked request bodies not supported in v1"}
+	refuseBodyTimeout    = Refusal{408, "body-timeout", "request body stopped arriving"}
+	refuseUpstream       = Refusal{502, "upstream", "upstream connection failed"}
+	refuseUpstreamSilent = Refusal{504, "upstream-timeout", "upstream connection failed: timed out"}
+	refuseInternal       = Refusal{500, "internal", "cred-proxy: internal error"}
+)
+
+// Refusals returns every refusal there is, in the order in which an exchange can meet them.
+func Refusals() []Refusal {
+	return slices.Clone([]Refusal{refuseMalformed, refuseHeadTimeout, refuseTargetTooLong, refuseHeadTooLarge,
+		refuseMethod, refuseAbsolute, refusePath, refusePush, refuseNoRoute, refuseToken, refuseLength, refuseEncoding,
+		refuseChunked, refuseBodyTimeout, refuseUpstream, refuseUpstreamSilent, refuseInternal})
+}
+
+// because returns the refusal with its message continued.
+func (r Refusal) because(format string, args ...any) *Refusal {
+	r.Message += fmt.Sprintf(format, args...)
+	return &r
+}
+
+// saying returns the refusal with another message.
+func (r Refusal) saying(format string, args ...any) *Refusal {
+	r.Message = fmt.Sprintf(format, args...)
+	return &r
+}
+
+// appendTo appends the whole response: to a HEAD request without its content, and with Connection: close if the
+// connection will be closed.
+func (r *Refusal) appendTo(p []byte, head, closing bool) []byte {
+	p = fmt.Appendf(p, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%s: %s\r\n",
+		r.Status, http.StatusText(r.Status), len(r.Message)+1, ErrorField, r.Code)
+	if closing {
+		p = append(p, "Connection: close\r\n"...)
+	}
+	p = append(p, "\r\n"...)
+	if !head {
+		p = append(p, r.Message...)
+		p = append(p, '\n')
+	}
+	return p
+}

@@ -1,0 +1,184 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"credproxy/proxy/http1"
+)
+
+// errWouldBlock is what a non-blocking read returns when nothing is there. It is os.ErrDeadlineExceeded because that is
+// what a tls.Conn survives: it keeps what it has and can be read again (TestTLSSurvivesWouldBlock holds it to that).
+var errWouldBlock = os.ErrDeadlineExceeded
+
+// sock is a TCP connection that waits for bytes without holding a buffer: where the system allows it a buffer is taken
+// only once there is something to put into it. One goroutine may read and one write at a time; Close and gone may be
+// called by any.
+type sock struct {
+	net.Conn
+	raw     syscall.RawConn // nil where one cannot wait without a buffer
+	readyCB func(fd uintptr) bool
+	pollCB  func(fd uintptr)
+
+	// Of the read under way.
+	into *http1.Reader
+	n    int
+	err  error
+
+	stash    http1.Reader // what was read for a tls.Conn and not yet given to it
+	stashing bool         // Read serves from stash and never blocks
+
+	wrote          atomic.Int64 // bytes handed to the kernel
+	readBy, sentBy time.Time    // the deadlines in force
+}
+
+func newSock(c net.Conn) *sock {
+	s := &sock{Conn: c, raw: rawConn(c)}
+	s.stash = http1.NewReader(rawSource{s})
+	s.readyCB = s.ready
+	s.pollCB = func(fd uintptr) { s.ready(fd) }
+	return s
+}
+
+// ready is called with the descriptor when there may be something to read, the first time before any wait.
+func (s *sock) ready(fd uintptr) bool {
+	s.n, s.err = tryRead(fd, s.into.Space())
+	if s.err == errWouldBlock {
+		s.into.Release()
+		return false
+	}
+	return true
+}
+
+// ReadInto makes a sock the Source of a Reader.
+func (s *sock) ReadInto(r *http1.Reader) (int, error) {
+	if s.raw == nil {
+		n, err := s.Conn.Read(r.Space())
+		r.Stored(n)
+		if n > 0 {
+			err = nil
+		}
+		return n, err
+	}
+	s.into = r
+	err := s.raw.Read(s.readyCB)
+	s.into = nil
+	if err == nil {
+		err = s.err
+	}
+	if err != nil {
+		return 0, err
+	}
+	if s.n == 0 {
+		return 0, io.EOF
+	}
+	r.Stored(s.n)
+	return s.n, nil
+}
+
+// poll reads what is there into r and returns errWouldBlock if nothing is.
+func (s *sock) poll(r *http1.Reader) (int, error) {
+	if s.raw == nil {
+		s.Conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+		n, err := s.ReadInto(r)
+		s.readBy = time.Time{}
+		s.Conn.SetReadDeadline(time.Time{})
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = errWouldBlock
+		}
+		return n, err
+	}
+	s.into = r
+	// Control and not Read: a deadline that has passed while the connection lay idle is of no account.
+	err := s.raw.Control(s.pollCB)
+	s.into = nil
+	if err == nil {
+		err = s.err
+	}
+	if err != nil {
+		return 0, err
+	}
+	if s.n == 0 {
+		return 0, io.EOF
+	}
+	r.Stored(s.n)
+	return s.n, nil
+}
+
+// rawSource fills the stash.
+type rawSource struct{ s *sock }
+
+func (r rawSource) ReadInto(into *http1.Reader) (int, error) { return r.s.ReadInto(into) }
+
+// Read is what a tls.Conn reads with: during its handshake straight from the connection, then from the stash alone.
+func (s *sock) Read(p []byte) (int, error) {
+	if !s.stashing {
+		return s.Conn.Read(p)
+	}
+	n := copy(p, s.stash.Buffered())
+	if n == 0 {
+		return 0, errWouldBlock
+	}
+	s.stash.Consume(n)
+	s.stash.Release()
+	return n, nil
+}
+
+// Write counts what was handed to the kernel, so that it is known whether a peer can have seen anything.
+func (s *sock) Write(p []byte) (int, error) {
+	n, err := s.Conn.Write(p)
+	s.wrote.Add(int64(n))
+	return n, err
+}
+
+// readWithin bounds the reads that follow: they fail after d, or up to an eighth sooner, since a deadline is only moved
+// when that much of it is gone. Setting one costs as much as reading a small event.
+func (s *sock) readWithin(d time.Duration) {
+	if by, move := later(s.readBy, d); move {
+		s.readBy = by
+		s.Conn.SetReadDeadline(by)
+	}
+}
+
+// writeWithin is readWithin for writes.
+func (s *sock) writeWithin(d time.Duration) {
+	if by, move := later(s.sentBy, d); move {
+		s.sentBy = by
+		s.Conn.SetWriteDeadline(by)
+	}
+}
+
+func later(current time.Time, d time.Duration) (time.Time, bool) {
+	now := time.Now()
+	left := current.Sub(now)
+	return now.Add(d), left > d || left < d-d/8
+}
+
+// gone reports whether the peer has closed its side, without reading anything.
+func (s *sock) gone() (gone bool) {
+	if s.raw == nil {
+		return false
+	}
+	s.raw.Control(func(fd uintptr) { gone = hungUp(fd) })
+	return gone
+}
+
+// closeWrite sends a FIN; what the peer still sends can be read.
+func (s *sock) closeWrite() {
+	if c, ok := s.Conn.(interface{ CloseWrite() error }); ok {
+		c.CloseWrite()
+	}
+}
+
+// reset closes with a RST: a peer that reads up to the end of the connection learns that this was not its end.
+func (s *sock) reset() {
+	if c, ok := s.Conn.(*net.TCPConn); ok {
+		c.SetLinger(0)
+	}
+	s.Conn.Close()
+}
