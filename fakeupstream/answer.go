@@ -24,7 +24,7 @@ var plainText = Field{"Content-Type", "text/plain; charset=utf-8"}
 // answerState is what an exchange knows of its answer.
 type answerState struct {
 	then    After
-	fault   *Fault
+	faults  []*Fault
 	started bool    // the final head, or raw bytes, were written
 	status  int     // of the final head
 	framing Framing // of the body

@@ -78,8 +78,9 @@ func (c *conn) serve() {
 // open does all that comes before the first request, faults included.
 func (c *conn) open() bool {
 	c.br = bufio.NewReaderSize(c.tcp, 16<<10)
-	fault, ok := c.s.faults.takeConnection()
-	if ok && connectionFaults[fault.Kind] != nil {
+	fault := c.s.faults.takeConnection()
+	if fault != nil && connectionFaults[fault.Kind] != nil {
+		c.s.logf("conn %d: %s", c.id, fault.Kind)
 		connectionFaults[fault.Kind](c, fault)
 		return false
 	}
@@ -87,7 +88,7 @@ func (c *conn) open() bool {
 		return true
 	}
 	config := c.s.cert.good
-	if ok {
+	if fault != nil {
 		var err error
 		if config, err = c.s.cert.config(fault.Kind); err != nil {
 			c.s.logf("conn %d: %v", c.id, err)
@@ -109,6 +110,11 @@ func (c *conn) open() bool {
 	c.s.mu.Unlock()
 	c.br.Reset(t)
 	return true
+}
+
+// hangHandshake is FaultTLSHang. It ends when the client leaves.
+func (c *conn) hangHandshake(*Fault) {
+	tls.Server(&stalled{c.tcp, 50}, c.s.cert.good).HandshakeContext(c.s.ctx)
 }
 
 // exchange serves one request and says whether there may be another.

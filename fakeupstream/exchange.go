@@ -24,7 +24,6 @@ type Exchange struct {
 	rec  *Request // changed only through record
 	req  *http.Request
 	path string // as the behaviour was found by
-	own  string // what of the target's path is before path
 
 	body    io.Reader // without the chunked coding
 	hash    hash.Hash
@@ -56,7 +55,7 @@ func newExchange(c *conn, head []byte, headErr error, pipelined bool) *Exchange 
 		x.openBody()
 	}
 	x.path, _ = splitTarget(q.Target)
-	x.takeFault()
+	x.takeFaults()
 	c.s.rec.add(q)
 	return x
 }
@@ -260,10 +259,10 @@ func (x *Exchange) answer() (err error) {
 	return err
 }
 
-// behave lets first the fault and then the behaviour have the exchange.
+// behave lets first the faults and then the behaviour have the exchange.
 func (x *Exchange) behave() error {
-	if x.fault != nil {
-		if err := requestFaults[x.fault.Kind](x, x.fault); err != nil {
+	for _, f := range x.faults {
+		if err := requestFaults[f.Kind](x, f); err != nil {
 			return err
 		}
 	}

@@ -13,7 +13,6 @@ type recorder struct {
 	limit   int
 	first   int // number of records[0] since the server began
 	records []*Request
-	waiters int
 	changed chan struct{} // closed at the next change, while somebody waits
 }
 

@@ -62,8 +62,8 @@ type Request struct {
 	ALPN       string // the protocol that was agreed on
 	Resumed    bool   // the TLS session was resumed
 
-	Fault  FaultKind // the fault that the request met, if any
-	Answer Answer    // what was written in return, so far
+	Faults []FaultKind // the faults that the request met
+	Answer Answer      // what was written in return, so far
 }
 
 // An Answer is what the server wrote in return for a request.

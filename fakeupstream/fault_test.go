@@ -1,0 +1,274 @@
+package fakeupstream_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"credproxy/fakeupstream"
+)
+
+// outcome tells in a few words how a GET of target on a connection of its own
+// went. What is to take too long is given a fraction of a second.
+func outcome(t *testing.T, up *fakeupstream.Server, target, want string) string {
+	t.Helper()
+	timeout := 20 * time.Second
+	switch want {
+	case "no answer: Client.Timeout":
+		timeout = time.Second / 10
+	case "broken body: Client.Timeout": // the head has to get through
+		timeout = time.Second / 2
+	}
+	client := *up.Client()
+	transport := client.Transport.(*http.Transport).Clone()
+	defer transport.CloseIdleConnections()
+	transport.MaxResponseHeaderBytes = 64 << 10
+	client.Transport, client.Timeout = transport, timeout
+	resp, err := client.Get(up.URL + target)
+	if err != nil {
+		return "no answer: " + short(err)
+	}
+	defer resp.Body.Close()
+	if _, err := io.ReadAll(resp.Body); err != nil {
+		return "broken body: " + short(err)
+	}
+	return "fine"
+}
+
+func short(err error) string {
+	for _, word := range []string{
+		"refused", "reset", "Client.Timeout", "unexpected EOF", "EOF", "somebody-else.test", "certificate has expired",
+		"unknown authority", "malformed HTTP status code", "malformed HTTP response", "malformed MIME header", "exceeded",
+	} {
+		if strings.Contains(err.Error(), word) {
+			return word
+		}
+	}
+	if isReset(err) {
+		return "reset"
+	}
+	return err.Error()
+}
+
+func TestFaults(t *testing.T) {
+	tests := []struct {
+		fault  fakeupstream.Fault
+		target string
+		want   string
+	}{
+		{fakeupstream.Fault{Kind: fakeupstream.FaultRefuse}, "/echo", "no answer: refused"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultAcceptHang}, "/echo", "no answer: Client.Timeout"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultAcceptReset}, "/echo", "no answer: reset"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultTLSHang}, "/echo", "no answer: Client.Timeout"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultCertWrongName}, "/echo", "no answer: somebody-else.test"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultCertExpired}, "/echo", "no answer: certificate has expired"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultCertSelfSigned}, "/echo", "no answer: unknown authority"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultHangHead}, "/echo", "no answer: Client.Timeout"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultNoAnswer}, "/echo", "no answer: EOF"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultNoAnswer, Then: fakeupstream.Reset}, "/echo", "no answer: reset"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultReset}, "/echo", "no answer: reset"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultMalformedStatus}, "/echo", "no answer: malformed HTTP status code"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultMalformedStatus, Text: "SSH-2.0-x"}, "/echo", "no answer: malformed HTTP response"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultMalformedField}, "/echo", "no answer: malformed MIME header"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultBigHeader, Size: 1000}, "/echo", "fine"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultBigHeader, Size: 100_000}, "/echo", "no answer: exceeded"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultTruncate, After: 10}, "/bytes?n=99", "broken body: unexpected EOF"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultTruncate, After: 10}, "/sse?n=9&ms=1", "broken body: unexpected EOF"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultTruncate, After: 10, Then: fakeupstream.Reset}, "/bytes?n=99", "broken body: reset"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultTruncate, After: 10, Then: fakeupstream.Hang}, "/bytes?n=99", "broken body: Client.Timeout"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultCutChunked, After: 10}, "/bytes?n=99", "broken body: unexpected EOF"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultLatency, Every: time.Hour}, "/echo", "no answer: Client.Timeout"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultLatency, Every: time.Millisecond}, "/echo", "fine"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultDrip, Every: time.Hour}, "/echo", "no answer: Client.Timeout"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultDrip, Size: 99, Every: time.Millisecond}, "/bytes?n=999", "fine"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultBandwidth, Size: 1000}, "/bytes?n=100000", "broken body: Client.Timeout"},
+	}
+	used := map[fakeupstream.FaultKind]bool{fakeupstream.FaultStale: true} // below
+	for _, tt := range tests {
+		used[tt.fault.Kind] = true
+		name, _ := json.Marshal(tt.fault)
+		t.Run(string(name), func(t *testing.T) {
+			t.Parallel()
+			// Not by start: others' goroutines run beside this one's.
+			up := fakeupstream.NewTest(t)
+			if err := up.Inject(tt.fault); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // until told otherwise
+				if got := outcome(t, up, tt.target, tt.want); got != tt.want {
+					t.Errorf("%s, want %s", got, tt.want)
+				}
+			}
+			if err := up.ClearFaults(); err != nil {
+				t.Fatal(err)
+			}
+			if got := outcome(t, up, tt.target, "fine"); got != "fine" {
+				t.Errorf("after ClearFaults: %s", got)
+			}
+			if tt.fault.Kind == fakeupstream.FaultRefuse {
+				return
+			}
+			tt.fault.Count = 1
+			if err := up.Inject(tt.fault); err != nil {
+				t.Fatal(err)
+			}
+			for _, want := range []string{tt.want, "fine"} {
+				if got := outcome(t, up, tt.target, want); got != want {
+					t.Errorf("once: %s, want %s", got, want)
+				}
+			}
+		})
+	}
+	for _, kind := range fakeupstream.FaultKinds() {
+		if !used[kind] {
+			t.Errorf("fault %s is not tested", kind)
+		}
+	}
+}
+
+// TestFaultsLeaveNothingBehind closes the server while clients are in the
+// middle of each fault; start checks what is left.
+func TestFaultsLeaveNothingBehind(t *testing.T) {
+	connection := map[fakeupstream.FaultKind]bool{ // no request gets through them
+		fakeupstream.FaultRefuse: true, fakeupstream.FaultAcceptHang: true, fakeupstream.FaultAcceptReset: true,
+		fakeupstream.FaultTLSHang: true, fakeupstream.FaultCertWrongName: true,
+		fakeupstream.FaultCertExpired: true, fakeupstream.FaultCertSelfSigned: true,
+	}
+	for _, kind := range fakeupstream.FaultKinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			up := start(t)
+			if err := up.Inject(fakeupstream.Fault{Kind: kind, Every: time.Hour, After: 10, Then: fakeupstream.Hang}); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				for range 2 { // the second meets FaultStale
+					if resp, err := up.Client().Get(up.URL + "/bytes?n=1000000"); err == nil {
+						io.Copy(io.Discard, resp.Body)
+						resp.Body.Close()
+					}
+				}
+			}()
+			if kind != fakeupstream.FaultRefuse {
+				for n := 0; n == 0; n, _ = up.Connections() {
+					runtime.Gosched()
+				}
+			}
+			if !connection[kind] {
+				if _, err := up.WaitArriving(t.Context(), func(q *fakeupstream.Request) bool { return len(q.Faults) == 1 }); err != nil {
+					t.Error(err)
+				}
+			}
+			up.Close()
+			<-done
+		})
+	}
+}
+
+func TestFaultStale(t *testing.T) {
+	up := start(t)
+	for _, then := range []fakeupstream.After{fakeupstream.Keep, fakeupstream.CloseAbrupt, fakeupstream.Reset} {
+		up.Forget()
+		w := dial(t, up)
+		w.send(t, "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n")
+		body(t, w.response(t, "GET"))
+		if err := up.Inject(fakeupstream.Fault{Kind: fakeupstream.FaultStale, Count: 1, Then: then}); err != nil {
+			t.Fatal(err)
+		}
+		// A first request on another connection does not meet it.
+		if got := outcome(t, up, "/echo", "fine"); got != "fine" {
+			t.Errorf("%v: first request: %s", then, got)
+		}
+		w.send(t, "GET /again HTTP/1.1\r\nHost: x\r\n\r\n")
+		_, err := w.ReadByte()
+		if reset := then == fakeupstream.Reset; reset && !isReset(err) || !reset && err != io.EOF {
+			t.Errorf("%v: read: %v", then, err)
+		}
+		if w.tail.sawCloseNotify() != (then == fakeupstream.Keep) {
+			t.Errorf("%v: close_notify: %v", then, !(then == fakeupstream.Keep))
+		}
+		q := up.Requests()[2]
+		if q.Target != "/again" || len(q.Faults) != 1 || q.Faults[0] != fakeupstream.FaultStale || q.Answer.Status != 0 {
+			t.Errorf("%v: record: %+v", then, q)
+		}
+		if got := outcome(t, up, "/echo", "fine"); got != "fine" {
+			t.Errorf("%v: afterwards: %s", then, got)
+		}
+	}
+}
+
+func TestFaultsMeet(t *testing.T) {
+	up := start(t)
+	for _, f := range []fakeupstream.Fault{
+		{Kind: fakeupstream.FaultMalformedField, Text: "X-One: 1", Path: "/a"},
+		{Kind: fakeupstream.FaultBigHeader, Size: 3, Count: 1},
+	} {
+		if err := up.Inject(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, want := range []string{"1bbb", "1", ""} {
+		resp := get(t, up, []string{"/a?x", "/a", "/b"}[i])
+		if got := resp.Header.Get("X-One") + resp.Header.Get("X-Big"); got != want {
+			t.Errorf("request %d: %q, want %q", i, got, want)
+		}
+	}
+	if n := len(up.Faults()); n != 1 {
+		t.Errorf("%d faults left", n)
+	}
+}
+
+func TestCutChunkedOnTheWire(t *testing.T) {
+	up := start(t)
+	up.Set("/x", func(x *fakeupstream.Exchange) error { return x.Answer(200, []byte("0123456789")) })
+	for after, want := range map[int64]string{4: "a\r\n0123", 0: "a\r\n", 10: "a\r\n0123456789\r\n"} {
+		if err := up.Inject(fakeupstream.Fault{Kind: fakeupstream.FaultCutChunked, After: after, Count: 1}); err != nil {
+			t.Fatal(err)
+		}
+		w := dial(t, up)
+		w.send(t, "GET /x HTTP/1.1\r\nHost: x\r\n\r\n")
+		w.response(t, "HEAD")
+		if p, err := io.ReadAll(w); string(p) != want || err != nil {
+			t.Errorf("after %d: %q, %v, want %q", after, p, err, want)
+		}
+	}
+}
+
+func TestInjectRefusesNonsense(t *testing.T) {
+	up := start(t, fakeupstream.Options{Plain: true})
+	for _, f := range []fakeupstream.Fault{
+		{},
+		{Kind: "nonsense"},
+		{Kind: fakeupstream.FaultRefuse, Count: 1},
+		{Kind: fakeupstream.FaultTLSHang},
+		{Kind: fakeupstream.FaultCertExpired},
+		{Kind: fakeupstream.FaultReset, Count: -1},
+		{Kind: fakeupstream.FaultAcceptHang, Path: "/x"},
+	} {
+		if err := up.Inject(f); err == nil {
+			t.Errorf("%+v: no error", f)
+		}
+	}
+	if got := outcome(t, up, "/echo", "fine"); got != "fine" {
+		t.Error(got)
+	}
+}
+
+func TestFaultJSON(t *testing.T) {
+	in := `{"kind":"drip","count":2,"path":"/x","then":"reset","after":3,"size":4,"text":"t","ms":5}`
+	var f fakeupstream.Fault
+	if err := json.Unmarshal([]byte(in), &f); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := json.Marshal(f); err != nil || string(out) != in {
+		t.Errorf("%s, %v, want %s", out, err, in)
+	}
+	if err := json.Unmarshal([]byte(`{"then":"maybe"}`), &f); err == nil {
+		t.Error("no error for an unknown way to end")
+	}
+}
