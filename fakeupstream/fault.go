@@ -1,6 +1,7 @@
 package fakeupstream
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -68,14 +69,16 @@ func (f Fault) MarshalJSON() ([]byte, error) {
 	}{plain(f), f.Every.Milliseconds()})
 }
 
-// UnmarshalJSON reads what MarshalJSON writes.
+// UnmarshalJSON reads what MarshalJSON writes and nothing else.
 func (f *Fault) UnmarshalJSON(p []byte) error {
 	type plain Fault
 	v := struct {
 		plain
 		MS int64 `json:"ms"`
 	}{}
-	if err := json.Unmarshal(p, &v); err != nil {
+	d := json.NewDecoder(bytes.NewReader(p))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
 		return err
 	}
 	*f = Fault(v.plain)
