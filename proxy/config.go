@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,6 +56,13 @@ func (o origin) authority() string {
 		return host
 	}
 	return host + ":" + o.port
+}
+
+// ByPrefix returns the routes in the order in which they are tried: longest path first, in the file's order among equals.
+func (c *Config) ByPrefix() []RouteConfig {
+	routes := slices.Clone(c.Routes)
+	slices.SortStableFunc(routes, func(a, b RouteConfig) int { return cmp.Compare(len(b.Path), len(a.Path)) })
+	return routes
 }
 
 // ConfigError is one thing that is wrong with a routes.json. It never quotes what may hold a secret.

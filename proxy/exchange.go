@@ -289,7 +289,7 @@ func (x *exchange) relay(up *upstreamConn) ending {
 	body := x.resp.Body(x.isHead)
 	old := x.req.Minor == 0
 	x.closing = old || !x.req.Persistent() || x.srv.draining.Load() || x.upload != nil && x.upload.left.Load() > 0
-	if !old && (body.Chunked() || body.UntilClose()) {
+	if !old && (body.Chunked() || body.UntilClose() || x.isHead && x.resp.Chunked()) {
 		x.out = append(x.out, "Transfer-Encoding: chunked\r\n"...)
 	}
 	if x.closing {
@@ -397,6 +397,7 @@ func (x *exchange) relayInChunks(up *upstreamConn) error {
 		x.out = append(x.out, p...)
 		x.out = append(x.out, "\r\n"...)
 		x.flush()
+		x.event.BytesOut += int64(len(p))
 		up.rd.Consume(len(p))
 	}
 	return nil
@@ -439,6 +440,7 @@ func (x *exchange) readTrailer(up *upstreamConn) error {
 
 // emit writes p to the agent, in one go with what is in out if both fit there.
 func (x *exchange) emit(p []byte) {
+	x.event.BytesOut += int64(len(p))
 	if len(x.out) > 0 && len(p) <= cap(x.out)-len(x.out) {
 		x.out = append(x.out, p...)
 		p = nil
@@ -459,9 +461,7 @@ func (x *exchange) write(p []byte) {
 		return
 	}
 	x.agent.sock.writeWithin(x.srv.timeouts.Silence)
-	n, err := x.agent.sock.Write(p)
-	x.agentErr = err
-	x.event.BytesOut += int64(n)
+	_, x.agentErr = x.agent.sock.Write(p)
 	if x.event.FirstByte == 0 {
 		x.event.FirstByte = time.Since(x.event.Time)
 	}
@@ -502,6 +502,9 @@ func (x *exchange) refuse(r *Refusal) ending {
 	x.agent.rd.Consume(x.headSize)
 	x.dropOut()
 	x.out = r.appendTo(http1.TakeBuffer(false)[:0], x.isHead, x.closing)
+	if !x.isHead {
+		x.event.BytesOut = int64(len(r.Message) + 1)
+	}
 	x.flush()
 	return x.ending()
 }

@@ -52,12 +52,13 @@ type connected interface {
 	Named(name []byte) bool
 }
 
-// appendFields appends the field lines that cross, as they were sent.
+// appendFields appends the field lines that cross, as they were sent. Content-Length is the message's framing: Connection
+// cannot name it away.
 func appendFields(p []byte, fields []http1.Field, m connected, dropped *nameSet) []byte {
 	named := m.HasConnection()
 	for i := range fields {
 		f := &fields[i]
-		if dropped.has(f.Name) || named && m.Named(f.Name) {
+		if dropped.has(f.Name) || named && m.Named(f.Name) && !http1.EqualFold(f.Name, "content-length") {
 			continue
 		}
 		p = append(p, f.Line...)

@@ -16,7 +16,7 @@ type Event struct {
 	Refusal   string        // the refusal's code, or empty
 	Broken    string        // why the answer has no clean end: "upstream" or "agent"; or empty
 	BytesIn   int64         // of the request's body, as read from the agent
-	BytesOut  int64         // of the response, its head and framing included, as written to the agent
+	BytesOut  int64         // of the response's body, chunk framing of the upstream's included
 	FirstByte time.Duration // from Time until the head of the answer was written
 	Duration  time.Duration // from Time until the end
 	Reused    bool          // over an upstream connection that had served before

@@ -25,11 +25,12 @@ func admit(q *http1.Request, scratch []byte) *Refusal {
 	if knownMethod(q.Method) == "" {
 		return refuseMethod.because(" (%s)", pyRepr(q.Method))
 	}
-	if q.Target[0] != '/' {
-		if bytes.Contains(q.Target, []byte("://")) {
-			return &refuseAbsolute
-		}
-		return refusePath.because(": the request target does not begin with /")
+	switch {
+	case q.Target[0] == '/':
+	case q.Target[0] == '*':
+		return refusePath.because(": * is no path")
+	default:
+		return &refuseAbsolute
 	}
 	path, query, _ := bytes.Cut(q.Target, []byte("?"))
 	if why := checkPath(path, scratch); why != "" {
@@ -162,7 +163,7 @@ func foldOverlong(p []byte) []byte {
 //
 // in any spelling that a git server may take for them: encoded once or twice, in another case, with empty segments,
 // parameters, blanks or dots at a segment's end, with an encoded "?" or "#" behind it. A query of info/refs that
-// mentions git-receive-pack at all is a push: no fetch does.
+// has the word git-receive-pack anywhere is a push: no fetch does.
 func isPush(path, query, scratch []byte) bool {
 	for level := 0; ; level++ {
 		cut := path
@@ -213,8 +214,13 @@ func isInfoRefs(last, before []byte) bool {
 
 func mentionsReceivePack(query, scratch []byte) bool {
 	for range decodings + 1 {
-		if bytes.Contains(bytes.ToLower(query), []byte("git-receive-pack")) {
-			return true
+		words := bytes.FieldsFunc(query, func(r rune) bool {
+			return r != '-' && r != '_' && !('0' <= r && r <= '9') && !('a' <= r|0x20 && r|0x20 <= 'z')
+		})
+		for _, w := range words {
+			if isReceivePack(w) {
+				return true
+			}
 		}
 		query, _ = appendDecoded(scratch[:0], query)
 	}

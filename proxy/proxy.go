@@ -17,6 +17,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -75,6 +76,7 @@ type Options struct {
 	Getenv   func(string) string // where tokens come from; os.Getenv if nil
 	Warn     func(string)        // told, one line each, of what an operator must know; may be nil
 	Observer Observer            // told of every finished exchange; may be nil
+	RootCAs  *x509.CertPool      // whom upstreams' certificates must come from; the system's roots if nil
 }
 
 // Server proxies agents' requests. Load a configuration before Serve.
@@ -83,6 +85,7 @@ type Server struct {
 	getenv   func(string) string
 	warn     func(string)
 	observer Observer
+	roots    *x509.CertPool
 
 	table    atomic.Pointer[table]
 	draining atomic.Bool
@@ -96,7 +99,7 @@ type Server struct {
 
 // New returns a Server without routes.
 func New(o Options) *Server {
-	s := &Server{timeouts: o.Timeouts.orDefault(), getenv: o.Getenv, warn: o.Warn, observer: o.Observer,
+	s := &Server{timeouts: o.Timeouts.orDefault(), getenv: o.Getenv, warn: o.Warn, observer: o.Observer, roots: o.RootCAs,
 		listeners: map[net.Listener]bool{}, agents: map[*agent]bool{}, left: make(chan struct{}), upstreams: map[origin]*upstream{}}
 	if s.getenv == nil {
 		s.getenv = os.Getenv
@@ -122,7 +125,7 @@ func (s *Server) Load(c *Config) error {
 		}
 		var err error
 		if u == nil {
-			u, err = newUpstream(o, &s.timeouts)
+			u, err = newUpstream(o, &s.timeouts, s.roots)
 		}
 		upstreams[o] = u
 		return u, err

@@ -1,10 +1,6 @@
 package proxy
 
-import (
-	"cmp"
-	"slices"
-	"strings"
-)
+import "strings"
 
 // route is one row of a table, with everything computed that an exchange needs.
 type route struct {
@@ -17,7 +13,7 @@ type route struct {
 
 // table is an immutable snapshot of routes and tokens. An exchange loads it once and keeps it to its end.
 type table struct {
-	routes  []*route // longest path first, in the file's order among equals
+	routes  []*route // in the order of Config.ByPrefix
 	byPath  map[string]*route
 	lengths []int // of the paths, each once, longest first
 }
@@ -25,8 +21,8 @@ type table struct {
 // newTable resolves a configuration. upstreamOf gives the connections to an origin; tables share them.
 func newTable(c *Config, getenv func(string) string, upstreamOf func(origin) (*upstream, error)) (*table, error) {
 	t := &table{byPath: map[string]*route{}}
-	for i := range c.Routes {
-		r := &route{RouteConfig: c.Routes[i], target: c.Routes[i].base + "/"}
+	for _, rc := range c.ByPrefix() {
+		r := &route{RouteConfig: rc, target: rc.base + "/"}
 		var err error
 		if r.upstream, err = upstreamOf(r.origin); err != nil {
 			return nil, err
@@ -35,9 +31,6 @@ func newTable(c *Config, getenv func(string) string, upstreamOf func(origin) (*u
 		r.fields = NewSecret("Host: " + r.origin.authority() + "\r\n" + r.field.reveal() + "Accept-Encoding: identity\r\n")
 		t.routes = append(t.routes, r)
 		t.byPath[r.Path] = r
-	}
-	slices.SortStableFunc(t.routes, func(a, b *route) int { return cmp.Compare(len(b.Path), len(a.Path)) })
-	for _, r := range t.routes {
 		if n := len(r.Path); len(t.lengths) == 0 || t.lengths[len(t.lengths)-1] != n {
 			t.lengths = append(t.lengths, n)
 		}
@@ -57,7 +50,7 @@ func (t *table) find(path []byte) *route {
 	return nil
 }
 
-// String is the table as the log lines name it: `2 route(s): /a/, /b/`.
+// paths lists the routes' paths.
 func (t *table) paths() string {
 	var p []string
 	for _, r := range t.routes {

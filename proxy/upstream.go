@@ -33,6 +33,7 @@ type upstream struct {
 	origin
 	proxy    *url.URL // of HTTPS_PROXY or HTTP_PROXY; nil for none
 	tls      *tls.Config
+	roots    *x509.CertPool
 	timeouts *Timeouts
 
 	mu      sync.Mutex
@@ -40,8 +41,8 @@ type upstream struct {
 	retired bool            // no route names it any more: nothing is kept
 }
 
-func newUpstream(o origin, t *Timeouts) (*upstream, error) {
-	u := &upstream{origin: o, timeouts: t}
+func newUpstream(o origin, t *Timeouts, roots *x509.CertPool) (*upstream, error) {
+	u := &upstream{origin: o, timeouts: t, roots: roots}
 	target := &url.URL{Scheme: o.scheme(), Host: net.JoinHostPort(o.host, o.port)}
 	var err error
 	if u.proxy, err = http.ProxyFromEnvironment(&http.Request{URL: target}); err != nil {
@@ -54,6 +55,7 @@ func newUpstream(o origin, t *Timeouts) (*upstream, error) {
 		u.tls = &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			ServerName:         o.host,
+			RootCAs:            roots,
 			NextProtos:         []string{"http/1.1"},
 			ClientSessionCache: tls.NewLRUClientSessionCache(0),
 			// Small first records would only cost: an answer is passed on as it comes, a request is small or bulk.
@@ -151,9 +153,11 @@ func (u *upstream) dial(ctx context.Context) (_ *upstreamConn, err error) {
 	ctx, cancel := context.WithTimeout(ctx, u.timeouts.TLS)
 	defer cancel()
 	if u.proxy != nil {
-		if conn, err = u.connect(ctx, conn, addr); err != nil {
+		tunnel, err := u.connect(ctx, conn, addr)
+		if err != nil {
 			return nil, err
 		}
+		conn = tunnel
 	}
 	c := &upstreamConn{upstream: u, sock: newSock(conn)}
 	if u.tls != nil {
@@ -178,7 +182,7 @@ func proxyAddr(u *url.URL) string {
 // connect asks a proxy for a tunnel to addr (RFC 9110, section 9.3.6).
 func (u *upstream) connect(ctx context.Context, conn net.Conn, addr string) (net.Conn, error) {
 	if u.proxy.Scheme == "https" {
-		t := tls.Client(conn, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.proxy.Hostname(), NextProtos: []string{"http/1.1"}})
+		t := tls.Client(conn, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.proxy.Hostname(), RootCAs: u.roots, NextProtos: []string{"http/1.1"}})
 		if err := t.HandshakeContext(ctx); err != nil {
 			return nil, fmt.Errorf("proxy: %w", err)
 		}

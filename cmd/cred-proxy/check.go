@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"text/tabwriter"
 
@@ -12,8 +11,6 @@ import (
 func (p *program) check(args []string) int {
 	o, rest, err := parseOptions(args, p.getenv)
 	switch {
-	case errors.Is(err, errUsage):
-		return p.usageError("%v", err)
 	case err != nil:
 		return p.fail(err)
 	case len(rest) > 1:
@@ -27,8 +24,7 @@ func (p *program) check(args []string) int {
 	}
 	w := tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "PATH\tUPSTREAM\tHEADER\tTOKEN\tSTATE")
-	for i := range config.Routes {
-		r := &config.Routes[i]
+	for _, r := range config.ByPrefix() {
 		fmt.Fprintf(w, "%s\t%s\t%s\tenv %s\t%s\n", r.Path, r.Upstream, r.Header(), r.TokenEnv, r.TokenState(p.getenv))
 	}
 	w.Flush()

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -67,6 +68,9 @@ func (p *program) usageError(format string, args ...any) int {
 
 // fail says an error, each part of it on a line of its own.
 func (p *program) fail(err error) int {
+	if usage, ok := errors.AsType[usageError](err); ok {
+		return p.usageError("%v", usage)
+	}
 	for _, line := range errorLines(err) {
 		p.say("%s", line)
 	}

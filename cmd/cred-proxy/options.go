@@ -67,10 +67,10 @@ func (o *options) settings() []setting {
 	}
 }
 
-// errUsage marks an error of the command line, which was not said yet; without it an error is the environment's.
-var errUsage = errors.New("usage")
+// usageError is an error of the command line; any other is the environment's.
+type usageError struct{ error }
 
-// parseOptions takes the environment, then the command line over it. It returns what is left of the command line.
+// parseOptions takes the command line, and the environment for what it does not say. It returns what is left of the command line.
 func parseOptions(args []string, getenv func(string) string) (*options, []string, error) {
 	o := defaultOptions()
 	flags := flag.NewFlagSet("cred-proxy", flag.ContinueOnError)
@@ -78,14 +78,18 @@ func parseOptions(args []string, getenv func(string) string) (*options, []string
 	var errs []error
 	for _, s := range o.settings() {
 		flags.Var(s.value, s.flag, s.about)
-		if v := getenv(s.env()); v != "" {
+	}
+	if err := flags.Parse(args); err != nil {
+		return nil, nil, usageError{err}
+	}
+	given := map[string]bool{}
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	for _, s := range o.settings() {
+		if v := getenv(s.env()); v != "" && !given[s.flag] {
 			if err := s.value.Set(v); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", s.env(), err))
 			}
 		}
-	}
-	if err := flags.Parse(args); err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", errUsage, err)
 	}
 	return o, flags.Args(), errors.Join(errs...)
 }

@@ -17,8 +17,6 @@ import (
 func (p *program) serve(args []string) int {
 	o, rest, err := parseOptions(args, p.getenv)
 	switch {
-	case errors.Is(err, errUsage):
-		return p.usageError("%v", err)
 	case err != nil:
 		return p.fail(err)
 	case len(rest) > 0:

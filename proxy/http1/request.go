@@ -56,6 +56,9 @@ func (q *Request) Parse(p []byte, lim *Limits) (int, error) {
 	if !all(q.Target, targetByte) {
 		return 0, Malformed("a request target with a byte that cannot stand there")
 	}
+	if !isTarget(q.Target, q.Method) {
+		return 0, Malformed("a request target that is no path, URL or *")
+	}
 	var ok bool
 	if q.Minor, ok = parseVersion(line[j+1:]); !ok {
 		return 0, Malformed("a version other than HTTP/1.1 and HTTP/1.0")
@@ -75,6 +78,20 @@ func (q *Request) Parse(p []byte, lim *Limits) (int, error) {
 func targetTooLong(p []byte, limit int) bool {
 	_, target, _ := bytes.Cut(p, []byte(" "))
 	return len(target) > limit && !bytes.ContainsAny(target[:limit+1], " \n")
+}
+
+// isTarget reports whether target has one of the forms of RFC 9112, section 3.2.
+func isTarget(target, method []byte) bool {
+	switch {
+	case target[0] == '/':
+		return true
+	case string(method) == "CONNECT":
+		return isHost(target)
+	case target[0] == '*':
+		return len(target) == 1 && string(method) == "OPTIONS"
+	}
+	scheme, _, ok := bytes.Cut(target, []byte("://"))
+	return ok && all(scheme, tokenByte)
 }
 
 // Persistent reports whether the connection may carry another request after this one (RFC 9112, section 9.3).

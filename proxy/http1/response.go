@@ -67,6 +67,10 @@ func (s *Response) Parse(p []byte, lim *Limits) (int, error) {
 // whose content ends with the connection is not persistent whatever this says.
 func (s *Response) Persistent() bool { return s.persistent() }
 
+// Chunked reports whether the response has Transfer-Encoding: chunked. One to a HEAD request has no content all the
+// same.
+func (s *Response) Chunked() bool { return s.te == teChunked }
+
 // Body returns how the response's content is delimited, given that it answers a HEAD request or not (RFC 9112, section
 // 6.3).
 func (s *Response) Body(head bool) Body {
