@@ -1,0 +1,282 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"credproxy/fakeupstream"
+)
+
+// The tests here hold the program to its figures: how soon, how much, how many.
+// What they measure is logged, see go test -v -run TestFigure.
+
+// TestFigureEvents sends 30 events, one each 50 ms. Each must arrive within 20 ms
+// of being sent. A machine that is busy with something else may hold up single
+// events: 27 of the 30 have to be in time. A proxy that gathers, or waits for
+// anything but the event, is late for nearly all.
+func TestFigureEvents(t *testing.T) {
+	const events, inTime, each = 30, 27, 20 * time.Millisecond
+	up := fakeupstream.NewTest(t)
+	p := serve(t, up, "A_TOKEN=token-of-route-a")
+	resp, err := agent().Get(fmt.Sprintf("http://%s/a/sse?n=%d&ms=50", p.addr, events))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var late []time.Duration
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		data, ok := strings.CutPrefix(lines.Text(), "data: ")
+		if !ok {
+			continue
+		}
+		var event struct{ N, T int64 }
+		if err := json.Unmarshal([]byte(data), &event); err != nil {
+			t.Fatalf("%v: %s", err, data)
+		}
+		late = append(late, time.Since(time.Unix(0, event.T)))
+	}
+	if len(late) != events {
+		t.Fatalf("%d events arrived, want %d", len(late), events)
+	}
+	slices.Sort(late)
+	t.Logf("events arrived after: median %v, max %v", late[events/2], late[events-1])
+	if late[inTime-1] > each {
+		t.Errorf("more than %d of %d events took longer than %v: %v", events-inTime, events, each, late)
+	}
+}
+
+// TestFigureMemory passes 1 GiB up and 1 GiB down through one program, whose
+// peak of resident memory must stay below 32 MiB.
+func TestFigureMemory(t *testing.T) {
+	size := int64(1 << 30)
+	if raceDetector || testing.Short() {
+		size = 64 << 20
+		t.Logf("with -race or -short: %d MiB each way, and no bar for memory", size>>20)
+	}
+	up := fakeupstream.NewTest(t)
+	p := serve(t, up, "A_TOKEN=token-of-route-a")
+	sum := fakeupstream.BytesSHA256(size)
+	before := time.Now()
+	if err := upload(agent(), "http://"+p.addr+"/a/sink", size, sum); err != nil {
+		t.Errorf("up: %v", err)
+	}
+	between := time.Now()
+	if err := download(agent(), fmt.Sprintf("http://%s/a/bytes?n=%d&framing=chunked", p.addr, size), size, sum); err != nil {
+		t.Errorf("down: %v", err)
+	}
+	t.Logf("%d MiB up in %v, down in %v", size>>20, between.Sub(before), time.Since(between))
+	if runtime.GOOS != "linux" {
+		t.Skip("the peak of resident memory is read from /proc")
+	}
+	peak := peakMemory(t, p)
+	t.Logf("peak of resident memory: %.1f MiB", float64(peak)/(1<<20))
+	if peak >= 32<<20 && !raceDetector && !testing.Short() {
+		t.Errorf("peak of resident memory: %d bytes, want less than 32 MiB", peak)
+	}
+}
+
+// TestFigureIdleStreams holds 500 streams at a time, all of which are alive.
+func TestFigureIdleStreams(t *testing.T) {
+	const streams = 500
+	up := fakeupstream.NewTest(t)
+	p := serve(t, up, "A_TOKEN=token-of-route-a")
+	conns := openStreams(t, p, streams, func(int) string { return "held" })
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := up.Emit(ctx, "held", "still there"); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range conns {
+		if event, err := c.readEvent(); event != "data: still there\n\n" || err != nil {
+			t.Fatalf("stream %d of %d: %q, %v", i+1, streams, event, err)
+		}
+	}
+	if runtime.GOOS == "linux" {
+		t.Logf("%d idle streams: peak of resident memory %.1f MiB", streams, float64(peakMemory(t, p))/(1<<20))
+	}
+}
+
+// TestFigureNothingLeft has agents leave 1,000 streams in the middle and then
+// counts what is left of them in the program: descriptors in /proc, goroutines
+// in the dump that SIGQUIT makes it write. There must be as many as in a program
+// that has seen one such stream.
+func TestFigureNothingLeft(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("descriptors are counted in /proc")
+	}
+	streams := 1000
+	if raceDetector || testing.Short() {
+		streams = 200
+		t.Logf("with -race or -short: %d streams", streams)
+	}
+	one, oneDump := leftAfter(t, 1)
+	all, allDump := leftAfter(t, streams)
+	t.Logf("after 1 stream: %v; after %d: %v", one, streams, all)
+	if all.descriptors > one.descriptors {
+		t.Errorf("%d descriptors are left, %d after one stream", all.descriptors, one.descriptors)
+	}
+	if all.goroutines > one.goroutines {
+		t.Errorf("%d goroutines are left, %d after one stream:\n%s\n\nafter one:\n%s",
+			all.goroutines, one.goroutines, allDump, oneDump)
+	}
+}
+
+type left struct{ descriptors, goroutines int }
+
+// leftAfter has n streams cut by their agents and returns what a program then
+// holds, and its goroutines' stacks.
+func leftAfter(t *testing.T, n int) (left, string) {
+	up := fakeupstream.NewTest(t)
+	p := serve(t, up, "A_TOKEN=token-of-route-a", "CRED_PROXY_DEBUG=1")
+	fds := filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "fd")
+	const atOnce = 100
+	for first := 0; first < n; first += atOnce {
+		for _, c := range openStreams(t, p, min(atOnce, n-first), func(i int) string { return strconv.Itoa(first + i) }) {
+			c.tcp.Close()
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for i := range n {
+		if err := up.WaitStreamGone(ctx, strconv.Itoa(i)); err != nil {
+			t.Fatalf("stream %d: %v", i, err)
+		}
+	}
+	if err := p.waitLine(p.stderr, regexp.MustCompile(`^cred-proxy: GET /a/ `), n); err != nil {
+		t.Fatal(err)
+	}
+	// The line of an exchange is written a moment before its last descriptor goes.
+	descriptors := settled(func() int {
+		entries, err := os.ReadDir(fds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	})
+	if err := p.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.wait(); err != nil {
+		t.Fatal(err)
+	}
+	goroutines := regexp.MustCompile(`(?m)^goroutine \d+ .*\[`).FindAllString(p.stderr.String(), -1)
+	_, dump, _ := strings.Cut(p.stderr.String(), "SIGQUIT")
+	return left{descriptors, len(goroutines)}, dump
+}
+
+// settled returns what count gives once it gives the same 20 times in a row, at
+// intervals that let others run; after a second it gives up and returns the last.
+func settled(count func() int) int {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	last, same := count(), 0
+	for range 200 {
+		<-tick.C
+		n := count()
+		if n == last {
+			same++
+		} else {
+			last, same = n, 0
+		}
+		if same == 20 {
+			break
+		}
+	}
+	return last
+}
+
+// openStreams opens n streams of the fake upstream through p, some at a time,
+// and returns them with their heads read.
+func openStreams(t *testing.T, p *process, n int, name func(int) string) []*conn {
+	t.Helper()
+	conns := make([]*conn, n)
+	errs := make([]error, n)
+	places := make(chan struct{}, 32)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			c, err := dial(p.addr)
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			conns[i] = c
+			errs[i] = c.send([]byte("GET /a/sse?name=" + name(i) + " HTTP/1.1\r\nHost: x\r\n\r\n"))
+			if errs[i] == nil {
+				_, errs[i] = c.readHead()
+			}
+		})
+	}
+	wg.Wait()
+	t.Cleanup(func() {
+		for _, c := range conns {
+			if c != nil {
+				c.tcp.Close()
+			}
+		}
+	})
+	for i, err := range errs {
+		if err != nil {
+			t.Fatalf("stream %d of %d: %v", i+1, n, err)
+		}
+	}
+	return conns
+}
+
+// peakMemory is the peak of p's resident memory, in bytes.
+func peakMemory(t *testing.T, p *process) int64 {
+	t.Helper()
+	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "status"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^VmHWM:\s*(\d+) kB$`).FindSubmatch(status)
+	if m == nil {
+		t.Fatalf("no VmHWM in:\n%s", status)
+	}
+	kb, err := strconv.ParseInt(string(m[1]), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kb << 10
+}
+
+// serve starts a cred-proxy that has the route /a/ to up.
+func serve(t *testing.T, up *fakeupstream.Server, env ...string) *process {
+	t.Helper()
+	dir := t.TempDir()
+	routes := fmt.Sprintf(`{"routes": [{"path": "/a/", "upstream": %q, "auth_scheme": "Bearer", "token_env": "A_TOKEN"}]}`, up.URL)
+	for name, text := range map[string]string{"routes.json": routes, "ca.pem": string(up.CAPEM)} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env = append(env,
+		"PATH="+os.Getenv("PATH"), "GORACE="+os.Getenv("GORACE"), "GOTRACEBACK=all",
+		"CRED_PROXY_ROUTES="+filepath.Join(dir, "routes.json"), "CRED_PROXY_ADDR_FILE="+filepath.Join(dir, "address"),
+		"CRED_PROXY_PORT=0", "CRED_PROXY_BIND=127.0.0.1", "SSL_CERT_FILE="+filepath.Join(dir, "ca.pem"))
+	if d := os.Getenv("GOCOVERDIR"); d != "" {
+		env = append(env, "GOCOVERDIR="+d)
+	}
+	p, err := start(dir, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.stop)
+	return p
+}

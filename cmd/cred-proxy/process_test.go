@@ -1,0 +1,330 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// A process is a running cred-proxy.
+type process struct {
+	cmd            *exec.Cmd
+	addr           string // host:port that it listens on, once start has returned
+	stdout, stderr *output
+	exited         chan struct{} // closed once it is gone and all of its output is read
+}
+
+// An output is what a process has written so far.
+type output struct {
+	mu      sync.Mutex
+	text    strings.Builder
+	changed chan struct{} // closed and replaced at each line
+}
+
+// follow reads r to its end.
+func (o *output) follow(r io.Reader) {
+	for br := bufio.NewReader(r); ; {
+		line, err := br.ReadString('\n')
+		o.mu.Lock()
+		o.text.WriteString(line)
+		close(o.changed)
+		o.changed = make(chan struct{})
+		o.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// count returns how many lines match, and a channel that is closed when that
+// may have changed.
+func (o *output) count(re *regexp.Regexp) (n int, changed <-chan struct{}) {
+	o.mu.Lock()
+	text, changed := o.text.String(), o.changed
+	o.mu.Unlock()
+	for line := range strings.Lines(text) {
+		if re.MatchString(strings.TrimSuffix(line, "\n")) {
+			n++
+		}
+	}
+	return n, changed
+}
+
+// launch runs the cred-proxy of the PATH in dir.
+func launch(dir string, env []string, args ...string) (*process, error) {
+	bin, err := exec.LookPath("cred-proxy")
+	if err != nil {
+		return nil, err
+	}
+	p := &process{cmd: exec.Command(bin, args...), exited: make(chan struct{})}
+	p.cmd.Dir = dir
+	p.cmd.Env = env
+	var following sync.WaitGroup
+	for _, s := range []struct {
+		out  **output
+		pipe func() (io.ReadCloser, error)
+	}{{&p.stdout, p.cmd.StdoutPipe}, {&p.stderr, p.cmd.StderrPipe}} {
+		pipe, err := s.pipe()
+		if err != nil {
+			return nil, err
+		}
+		o := &output{changed: make(chan struct{})}
+		*s.out = o
+		following.Go(func() { o.follow(pipe) })
+	}
+	if err := p.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		following.Wait()
+		p.cmd.Wait() // the exit status is read from ProcessState
+		close(p.exited)
+	}()
+	return p, nil
+}
+
+// start launches a cred-proxy that is to serve, and returns once it listens.
+// Its address file is named by CRED_PROXY_ADDR_FILE in env, and is written
+// before the line that says so.
+func start(dir string, env []string, args ...string) (*process, error) {
+	p, err := launch(dir, env, args...)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.waitLine(p.stderr, regexp.MustCompile(`^cred-proxy listening on `), 1); err != nil {
+		p.stop()
+		return nil, fmt.Errorf("cred-proxy did not come up: %w\n%s", err, p.stderr)
+	}
+	for _, v := range env {
+		if name, file, _ := strings.Cut(v, "="); name == "CRED_PROXY_ADDR_FILE" {
+			addr, err := os.ReadFile(file)
+			if err != nil {
+				p.stop()
+				return nil, fmt.Errorf("it says that it listens, but: %w", err)
+			}
+			p.addr = strings.TrimSpace(string(addr))
+		}
+	}
+	return p, nil
+}
+
+// waitLine waits until n lines of an output match re.
+func (p *process) waitLine(o *output, re *regexp.Regexp, n int) error {
+	timeout := time.After(patience)
+	for {
+		got, changed := o.count(re)
+		if got >= n {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-p.exited:
+			if got, _ := o.count(re); got >= n {
+				return nil
+			}
+			return fmt.Errorf("it exited: %v", p.cmd.ProcessState)
+		case <-timeout:
+			return fmt.Errorf("no line matched %q in %v", re, patience)
+		}
+	}
+}
+
+// wait waits for the process to exit and returns its exit code.
+func (p *process) wait() (int, error) {
+	select {
+	case <-p.exited:
+		return p.cmd.ProcessState.ExitCode(), nil
+	case <-time.After(patience):
+		return 0, fmt.Errorf("it has not exited in %v", patience)
+	}
+}
+
+// stop ends the process whatever it is doing: asked first, so that it can
+// write its coverage, then told.
+func (p *process) stop() {
+	for _, sig := range []os.Signal{syscall.SIGTERM, syscall.SIGTERM, os.Kill} {
+		if p.cmd.Process.Signal(sig) != nil {
+			p.cmd.Process.Kill() // no such signals on Windows
+		}
+		select {
+		case <-p.exited:
+			return
+		case <-time.After(3 * time.Second):
+		}
+	}
+}
+
+// crash is what Go says of a data race or a panic.
+var crash = regexp.MustCompile(`WARNING: DATA RACE|(?m)^goroutine \d+ \[`)
+
+// cmdProxy starts the program in the background and waits until it listens.
+// $PROXY is then its host:port, and $PROXY_PORT the port alone.
+//
+//	proxy [ARG...]
+func cmdProxy(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, "proxy [ARG...]")
+	s := of(ts)
+	if s.proxy != nil {
+		ts.Fatalf("a proxy is running already")
+	}
+	p, err := start(ts.MkAbs("."), s.environ(ts), args...)
+	ts.Check(err)
+	s.run(ts, p)
+}
+
+// run makes p the proxy of the script. When the script ends it is stopped, and
+// whatever it has said is searched for tokens and for signs of a crash.
+func (s *scene) run(ts *testscript.TestScript, p *process) {
+	s.proxy = p
+	ts.Setenv("PROXY", p.addr)
+	ts.Setenv("PROXY_PORT", p.addr[strings.LastIndexByte(p.addr, ':')+1:])
+	secrets := s.secrets(ts)
+	ts.Defer(func() {
+		p.stop()
+		log := p.stdout.String() + p.stderr.String()
+		ts.Logf("[cred-proxy] %v\n%s", p.cmd.ProcessState, log)
+		tb := s.env.T().(testing.TB)
+		for name, secret := range secrets {
+			if strings.Contains(log, secret) {
+				tb.Errorf("the value of %s is in the log", name)
+			}
+		}
+		if crash.MatchString(log) {
+			tb.Errorf("the program raced or crashed")
+		}
+	})
+}
+
+// cmdDemo starts the program's demo in the background and waits until its tour
+// is over. $PROXY is then the host:port that it says it listens on.
+//
+//	demo [ARG...]
+func cmdDemo(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, "demo [ARG...]")
+	s := of(ts)
+	p, err := launch(ts.MkAbs("."), s.environ(ts), append([]string{"demo"}, args...)...)
+	ts.Check(err)
+	err = p.waitLine(p.stdout, regexp.MustCompile(`^ *curl `), 1)
+	if url := regexp.MustCompile(`http://(127\.0\.0\.1:\d+)`).FindStringSubmatch(p.stdout.String()); url != nil {
+		p.addr = url[1]
+	}
+	s.run(ts, p)
+	ts.Check(err)
+}
+
+// cmdProxylog waits for lines of the program's standard error.
+//
+//	proxylog [-count=N] REGEXP   waits until a line (N lines) matched
+//	! proxylog REGEXP            no line has matched so far
+func cmdProxylog(ts *testscript.TestScript, neg bool, args []string) {
+	count := 1
+	args = flagged(ts, args, func(name, value string) bool {
+		n, err := strconv.Atoi(value)
+		count = n
+		return name == "count" && err == nil
+	})
+	usage(ts, len(args) != 1, "[!] proxylog [-count=N] REGEXP")
+	re, err := regexp.Compile(args[0])
+	ts.Check(err)
+	p := running(ts)
+	if neg {
+		if n, _ := p.stderr.count(re); n > 0 {
+			ts.Fatalf("a line matches:\n%s", p.stderr)
+		}
+		return
+	}
+	if err := p.waitLine(p.stderr, re, count); err != nil {
+		ts.Fatalf("%v\n%s", err, p.stderr)
+	}
+}
+
+// cmdSignal sends the program a signal.
+//
+//	signal HUP|INT|TERM
+func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
+	signals := map[string]os.Signal{"HUP": syscall.SIGHUP, "INT": syscall.SIGINT, "TERM": syscall.SIGTERM}
+	usage(ts, neg || len(args) != 1 || signals[args[0]] == nil, "signal HUP|INT|TERM")
+	ts.Check(running(ts).cmd.Process.Signal(signals[args[0]]))
+}
+
+// cmdStopped waits until the program has exited, with code 0 unless told
+// otherwise, and makes its output the stdout and stderr of the script.
+//
+//	stopped [CODE]
+func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg || len(args) > 1, "stopped [CODE]")
+	p := running(ts)
+	exited(ts, p, append(args, "0")[0])
+	of(ts).proxy = nil
+}
+
+// cmdExits runs the program to its end, which must come by itself, and makes
+// its output the stdout and stderr of the script.
+//
+//	exits CODE [ARG...]
+func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg || len(args) == 0, "exits CODE [ARG...]")
+	s := of(ts)
+	p, err := launch(ts.MkAbs("."), s.environ(ts), args[1:]...)
+	ts.Check(err)
+	defer p.stop()
+	exited(ts, p, args[0])
+}
+
+// cmdSecret sets a variable to a text with Go's escapes, which env cannot.
+//
+//	secret NAME 'TEXT\n'
+func cmdSecret(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg || len(args) != 2, "secret NAME TEXT")
+	s := of(ts)
+	s.names = append(s.names, args[0])
+	ts.Setenv(args[0], string(content(ts, []string{"-text", args[1]})))
+}
+
+// cmdBytes writes a file of a text with Go's escapes.
+//
+//	bytes FILE 'TEXT\xff'
+func cmdBytes(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg || len(args) != 2, "bytes FILE TEXT")
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), content(ts, []string{"-text", args[1]}), 0o666))
+}
+
+func exited(ts *testscript.TestScript, p *process, want string) {
+	code, err := p.wait()
+	if err != nil {
+		p.stop()
+	}
+	fmt.Fprint(ts.Stdout(), p.stdout)
+	fmt.Fprint(ts.Stderr(), p.stderr)
+	ts.Check(err)
+	if strconv.Itoa(code) != want {
+		ts.Fatalf("exit code %d, want %s", code, want)
+	}
+}
+
+// running is the program that the script has started.
+func running(ts *testscript.TestScript) *process {
+	p := of(ts).proxy
+	if p == nil {
+		ts.Check(errors.New("no proxy is running"))
+	}
+	return p
+}
