@@ -2,7 +2,10 @@ module credproxy
 
 go 1.26
 
-require github.com/rogpeppe/go-internal v1.16.0
+require (
+	github.com/google/go-cmp v0.7.0
+	github.com/rogpeppe/go-internal v1.16.0
+)
 
 require (
 	golang.org/x/sys v0.26.0 // indirect

@@ -3,7 +3,6 @@ package proxy
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -275,11 +274,7 @@ func (o *origin) setAuthority(s string) error {
 	if o.host = strings.ToLower(u.Hostname()); o.host == "" {
 		return fmt.Errorf("missing host")
 	}
-	if strings.HasPrefix(s, "[") {
-		if ip, err := netip.ParseAddr(o.host); err != nil || !ip.Is6() {
-			return fmt.Errorf("host in brackets is not an IPv6 address")
-		}
-	} else {
+	if !strings.HasPrefix(s, "[") { // url.Parse takes only an IPv6 address in brackets
 		for _, c := range o.host {
 			if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_') {
 				return fmt.Errorf("host holds %q, which no host name has", c)

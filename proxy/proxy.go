@@ -94,13 +94,15 @@ type Server struct {
 	listeners map[net.Listener]bool
 	agents    map[*agent]bool
 	left      chan struct{} // closed when the last agent is gone while draining
+	sweeping  sync.Once
+	stopped   chan struct{} // closed when Shutdown is done
 	upstreams map[origin]*upstream
 }
 
 // New returns a Server without routes.
 func New(o Options) *Server {
 	s := &Server{timeouts: o.Timeouts.orDefault(), getenv: o.Getenv, warn: o.Warn, observer: o.Observer, roots: o.RootCAs,
-		listeners: map[net.Listener]bool{}, agents: map[*agent]bool{}, left: make(chan struct{}), upstreams: map[origin]*upstream{}}
+		listeners: map[net.Listener]bool{}, agents: map[*agent]bool{}, left: make(chan struct{}), stopped: make(chan struct{}), upstreams: map[origin]*upstream{}}
 	if s.getenv == nil {
 		s.getenv = os.Getenv
 	}
@@ -166,9 +168,7 @@ func (s *Server) Serve(ln net.Listener) error {
 		delete(s.listeners, ln)
 		s.mu.Unlock()
 	}()
-	stop := make(chan struct{})
-	defer close(stop)
-	go s.sweep(stop)
+	s.sweeping.Do(func() { go s.sweep() })
 	places := make(chan struct{}, maxAgents)
 	for {
 		places <- struct{}{}
@@ -220,10 +220,16 @@ func (s *Server) leave(a *agent) {
 }
 
 // Shutdown stops accepting, closes what is idle, and waits until the exchanges under way are finished or ctx is done;
-// then it closes every connection. The error is ctx's if exchanges were cut.
+// then it closes every connection. The error is ctx's if exchanges were cut. It is called once, and the Server is of no
+// use afterwards.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
-	if !s.draining.Swap(true) && len(s.agents) == 0 {
+	if s.draining.Swap(true) {
+		s.mu.Unlock()
+		return errors.New("already shut down")
+	}
+	defer close(s.stopped)
+	if len(s.agents) == 0 {
 		close(s.left)
 	}
 	for ln := range s.listeners {
@@ -265,12 +271,12 @@ func (s *Server) snapshot() []*agent {
 
 // sweep looks after agents that left while their upstream is silent, and after connections that have been idle for too
 // long. One goroutine for all: a watcher each would cost more memory than the stream that it watches.
-func (s *Server) sweep(stop <-chan struct{}) {
+func (s *Server) sweep() {
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {
 		select {
-		case <-stop:
+		case <-s.stopped:
 			return
 		case now := <-tick.C:
 			s.mu.Lock()

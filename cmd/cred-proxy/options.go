@@ -55,7 +55,7 @@ func (o *options) settings() []setting {
 		{"routes", "file of the routes", (*textValue)(&o.routes)},
 		{"port", "port to listen on; 0 takes a free one", (*portValue)(&o.port)},
 		{"bind", "address to listen on", (*textValue)(&o.bind)},
-		{"debug", "one line on stderr for each exchange; anything but empty, 0 and false turns it on", (*switchValue)(&o.debug)},
+		{"debug", "one line on stderr for each exchange; in the environment anything but empty turns it on", (*switchValue)(&o.debug)},
 		{"addr-file", "file that holds host:port while listening", (*textValue)(&o.addrFile)},
 		{"dial-timeout", "to connect to an upstream", (*durationValue)(&o.timeouts.Dial)},
 		{"tls-timeout", "for the TLS handshake with it", (*durationValue)(&o.timeouts.TLS)},
@@ -86,6 +86,10 @@ func parseOptions(args []string, getenv func(string) string) (*options, []string
 	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	for _, s := range o.settings() {
 		if v := getenv(s.env()); v != "" && !given[s.flag] {
+			if on, ok := s.value.(*switchValue); ok {
+				*on = true // whatever it says, as ever
+				continue
+			}
 			if err := s.value.Set(v); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %w", s.env(), err))
 			}
@@ -126,13 +130,12 @@ func (v *durationValue) Set(s string) error {
 	return nil
 }
 
-// switchValue is on for anything but the empty string and what means off on a command line.
 type switchValue bool
 
 func (v *switchValue) String() string   { return strconv.FormatBool(bool(*v)) }
 func (v *switchValue) IsBoolFlag() bool { return true }
 func (v *switchValue) Set(s string) error {
 	on, err := strconv.ParseBool(s)
-	*v = switchValue(on || err != nil)
-	return nil
+	*v = switchValue(on)
+	return err
 }

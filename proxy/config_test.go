@@ -1,0 +1,169 @@
+package proxy
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// one is a routes.json with one route, of which one member is replaced or, if value is empty, left out.
+func one(member, value string) string {
+	m := map[string]string{"path": `"/a/"`, "upstream": `"https://h"`, "auth_scheme": `"Bearer"`, "token_env": `"T"`}
+	if m[member] = value; value == "" {
+		delete(m, member)
+	}
+	var s []string
+	for _, k := range []string{"path", "upstream", "auth_scheme", "token_env"} {
+		if m[k] != "" {
+			s = append(s, `"`+k+`": `+m[k])
+		}
+	}
+	return `{"routes": [{` + strings.Join(s, ", ") + `}]}`
+}
+
+func TestConfigErrors(t *testing.T) {
+	for _, test := range []struct {
+		json string
+		want []string
+	}{
+		{``, []string{"f:1:1: unexpected end of JSON input"}},
+		{"{\n  \"routes\": [},\n", []string{"f:2:14: invalid character '}' looking for beginning of value"}},
+		{`{"routes": []} x`, []string{"f:1:16: invalid character 'x' after top-level value"}},
+		{"{\"routes\": [], \"x\xff\": 1}", []string{"f:1:18: invalid UTF-8"}},
+		{`{"routes": [], "\ud800": 1}`, []string{"f:1:16: half of a surrogate pair"}},
+		{`{"routes": [], "routes": []}`, []string{`f:1:16: key "routes" given twice`}},
+		{`[]`, []string{"f: top level must be an object (got array)"}},
+		{`null`, []string{"f: top level must be an object (got null)"}},
+		{`{}`, []string{"f: 'routes' must be a list"}},
+		{`{"routes": {}}`, []string{"f: 'routes' must be a list"}},
+		{`{"routes": [], "more": 1}`, []string{`f: unknown key "more"`}},
+		{`{"Routes": []}`, []string{`f: unknown key "Routes" (names are case-sensitive: "routes")`, "f: 'routes' must be a list"}},
+		{`{"routes": [1]}`, []string{"f: routes[0]: route must be an object (got number)"}},
+		{`{"routes": [{}]}`, []string{"f: routes[0]: path: missing", "f: routes[0]: upstream: missing", "f: routes[0]: auth_scheme: missing", "f: routes[0]: token_env: missing"}},
+		{one("path", `"/a/", "Path": "/b/"`), []string{`f: routes[0] "/a/": unknown key "Path" (names are case-sensitive: "path")`}},
+		{one("path", `7`), []string{"f: routes[0]: path: must be a string (got number)"}},
+		{one("path", `"/a"`), []string{`f: routes[0] "/a": path: must start and end with /`}},
+		{one("path", `"a/"`), []string{`f: routes[0] "a/": path: must start and end with /`}},
+		{one("path", `"/a b/"`), []string{`f: routes[0] "/a b/": path: byte ' ' cannot stand in a path`}},
+		{one("path", `"/a?/"`), []string{`f: routes[0] "/a?/": path: byte '?' cannot stand in a path`}},
+		{one("path", `"/é/"`), []string{`f: routes[0] "/é/": path: byte 'Ã' cannot stand in a path`}},
+		{one("path", `"/a/../b/"`), []string{`f: routes[0] "/a/../b/": path: a dot segment`}},
+		{one("path", `"/a%2/"`), []string{`f: routes[0] "/a%2/": path: a bad percent escape`}},
+		{one("upstream", `"ftp://h"`), []string{`f: routes[0] "/a/": upstream: scheme must be http or https`}},
+		{one("upstream", `"h"`), []string{`f: routes[0] "/a/": upstream: scheme must be http or https`}},
+		{one("upstream", `"https://"`), []string{`f: routes[0] "/a/": upstream: missing host`}},
+		{one("upstream", `"https://:80"`), []string{`f: routes[0] "/a/": upstream: missing host`}},
+		{one("upstream", `"https://user:s3cret@h"`), []string{`f: routes[0] "/a/": upstream: must not hold a user or a password`}},
+		{one("upstream", `"https://h?q"`), []string{`f: routes[0] "/a/": upstream: must not have a query`}},
+		{one("upstream", `"https://h/?"`), []string{`f: routes[0] "/a/": upstream: must not have a query`}},
+		{one("upstream", `"https://h/#"`), []string{`f: routes[0] "/a/": upstream: must not have a fragment`}},
+		{one("upstream", `"https://h:0"`), []string{`f: routes[0] "/a/": upstream: port 0 is not in 1 to 65535`}},
+		{one("upstream", `"https://h:65536"`), []string{`f: routes[0] "/a/": upstream: port 65536 is not in 1 to 65535`}},
+		{one("upstream", `"https://h:"`), []string{`f: routes[0] "/a/": upstream: port is empty`}},
+		{one("upstream", `"https://h:x"`), []string{`f: routes[0] "/a/": upstream: host or port cannot be read`}},
+		{one("upstream", `"https://[::1"`), []string{`f: routes[0] "/a/": upstream: host or port cannot be read`}},
+		{one("upstream", `"https://[h]"`), []string{`f: routes[0] "/a/": upstream: host or port cannot be read`}},
+		{one("upstream", `"https://h%41"`), []string{`f: routes[0] "/a/": upstream: host or port cannot be read`}},
+		{one("upstream", `"https://a\\b"`), []string{`f: routes[0] "/a/": upstream: host or port cannot be read`}},
+		{one("upstream", `"https://ex ample"`), []string{`f: routes[0] "/a/": upstream: host or port cannot be read`}},
+		{one("upstream", `"https://h*"`), []string{`f: routes[0] "/a/": upstream: host holds '*', which no host name has`}},
+		{one("upstream", `"https://h/a/../b"`), []string{`f: routes[0] "/a/": upstream: a dot segment`}},
+		{one("upstream", `"https://h/a b"`), []string{`f: routes[0] "/a/": upstream: byte ' ' cannot stand in a path`}},
+		{one("auth_scheme", `"Bea\nrer"`), []string{`f: routes[0] "/a/": auth_scheme: byte '\n' cannot stand in a header field`}},
+		{one("auth_scheme", `"Bearer "`), []string{`f: routes[0] "/a/": auth_scheme: must not begin or end with a space`}},
+		{one("auth_scheme", `null`), []string{`f: routes[0] "/a/": auth_scheme: must be a string (got null)`}},
+		{one("token_env", `""`), []string{`f: routes[0] "/a/": token_env: must be a non-empty string`}},
+		{one("token_env", `"A=B"`), []string{`f: routes[0] "/a/": token_env: byte '=' cannot stand in the name of a variable`}},
+		{one("token_env", ``), []string{`f: routes[0] "/a/": token_env: missing`}},
+	} {
+		_, err := ParseConfig("f", []byte(test.json))
+		var got []string
+		if errs, ok := errors.AsType[ConfigErrors](err); ok {
+			for _, e := range errs {
+				got = append(got, e.Error())
+			}
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s\n%s", test.json, diff)
+		}
+	}
+}
+
+func TestConfigDuplicatePaths(t *testing.T) {
+	r := strings.TrimSuffix(strings.TrimPrefix(one("", ""), `{"routes": [`), `]}`)
+	_, err := ParseConfig("f", []byte(`{"routes": [`+r+`, `+r+`, {"path": 1}]}`))
+	want := `f: routes[1] "/a/": path: already the path of routes[0]; f: routes[2]: path: must be a string (got number); ` +
+		`f: routes[2]: upstream: missing; f: routes[2]: auth_scheme: missing; f: routes[2]: token_env: missing`
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestConfigUpstream(t *testing.T) {
+	for s, want := range map[string]struct {
+		authority, base string
+	}{
+		"https://h":                {"h", ""},
+		"HTTPS://H.Example:443/":   {"h.example", ""},
+		"https://h:8443/a/b/":      {"h:8443", "/a/b"},
+		"http://h:80/a%2Fb//":      {"h", "/a%2Fb"},
+		"http://h:443":             {"h:443", ""},
+		"https://[2001:db8::1]:99": {"[2001:db8::1]:99", ""},
+		"https://[::1]":            {"[::1]", ""},
+		"https://127.0.0.1:08443":  {"127.0.0.1:8443", ""},
+	} {
+		c, err := ParseConfig("f", []byte(one("upstream", `"`+s+`"`)))
+		if err != nil {
+			t.Errorf("%s: %v", s, err)
+			continue
+		}
+		if r := c.Routes[0]; r.origin.authority() != want.authority || r.base != want.base {
+			t.Errorf("%s: %q %q, want %+v", s, r.origin.authority(), r.base, want)
+		}
+	}
+}
+
+func TestConfigEmpty(t *testing.T) {
+	if c, err := ParseConfig("f", []byte(`{"routes": []}`)); err != nil || len(c.Routes) != 0 {
+		t.Errorf("%v, %v", c, err)
+	}
+}
+
+// FuzzConfig: never a panic, and what is accepted encodes to the same routes again.
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte(one("", "")))
+	f.Add([]byte(one("upstream", `"http://[::1]:8/%2F/"`)))
+	f.Add([]byte(`{"routes": [{"path": "/\ufffd/"}]}`))
+	f.Fuzz(func(t *testing.T, p []byte) {
+		c, err := ParseConfig("f", p)
+		if err != nil {
+			return
+		}
+		type route struct {
+			Path       string `json:"path"`
+			Upstream   string `json:"upstream"`
+			AuthScheme string `json:"auth_scheme"`
+			TokenEnv   string `json:"token_env"`
+		}
+		doc := struct {
+			Routes []route `json:"routes"`
+		}{Routes: []route{}}
+		for _, r := range c.Routes {
+			doc.Routes = append(doc.Routes, route{r.Path, r.Upstream, r.AuthScheme, r.TokenEnv})
+		}
+		again, err := json.Marshal(doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c2, err := ParseConfig("f", again)
+		if err != nil {
+			t.Fatalf("%s: %v", again, err)
+		}
+		if diff := cmp.Diff(c, c2, cmp.AllowUnexported(RouteConfig{}, origin{})); diff != "" {
+			t.Fatal(diff)
+		}
+	})
+}

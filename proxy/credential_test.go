@@ -1,0 +1,63 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+)
+
+func TestResolve(t *testing.T) {
+	for _, test := range []struct {
+		scheme, token string
+		field         string
+		state         tokenState
+	}{
+		{"Bearer", "abc", "Authorization: Bearer abc\r\n", tokenSet},
+		{"token", "abc\r\n", "Authorization: token abc\r\n", tokenSet},
+		{"", "abc \t\n\n", "Authorization: abc\r\n", tokenSet},
+		{"Bearer", "a b", "Authorization: Bearer a b\r\n", tokenSet},
+		{"Bearer", "", "", tokenUnset},
+		{"Bearer", "\n", "", tokenUnset},
+		{"Bearer", "a\nb", "", tokenInvalid},
+		{"Bearer", "a\r\nX: y", "", tokenInvalid},
+		{"Bearer", "a\x00", "", tokenInvalid},
+		{"Bearer", "a\x7f", "", tokenInvalid},
+		{"Bearer", "\ufeffabc", "", tokenInvalid},
+	} {
+		c := resolve(&RouteConfig{AuthScheme: test.scheme, TokenEnv: "T"}, func(name string) string {
+			return map[string]string{"T": test.token}[name]
+		})
+		if c.field.reveal() != test.field || c.state != test.state {
+			t.Errorf("%q: %q %s, want %q %s", test.token, c.field.reveal(), c.state, test.field, test.state)
+		}
+	}
+}
+
+// TestSecretIsNotPrinted tries every way to print a secret and what holds one.
+func TestSecretIsNotPrinted(t *testing.T) {
+	const value = "the-secret-value"
+	s := NewSecret(value)
+	var said bytes.Buffer
+	for _, v := range []any{s, &s, []Secret{s}, map[string]Secret{"k": s}, struct{ Exported Secret }{s}, struct{ hidden Secret }{s},
+		credential{token: s, field: s}, &route{credential: credential{token: s}, fields: s}, route{fields: s}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%p", "%T", "%t", "%b", "%o", "%c", "%U", "%e", "%w"} {
+			fmt.Fprintf(&said, verb+"\n", v)
+		}
+		j, _ := json.Marshal(v)
+		said.Write(j)
+		slog.New(slog.NewTextHandler(&said, nil)).Info("x", "v", v)
+		slog.New(slog.NewJSONHandler(&said, nil)).Info("x", "v", v)
+	}
+	fmt.Fprintln(&said, s, s.String(), s.GoString())
+	if !strings.Contains(said.String(), redacted) {
+		t.Error("nothing was printed at all")
+	}
+	for _, form := range []string{value, fmt.Sprintf("%x", value), fmt.Sprintf("%X", value), fmt.Sprint([]byte(value)), "the-secret"} {
+		if strings.Contains(said.String(), form) {
+			t.Errorf("printed as %q", form)
+		}
+	}
+}

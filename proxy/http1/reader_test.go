@@ -1,0 +1,123 @@
+package http1
+
+import (
+	"bytes"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+)
+
+func TestReader(t *testing.T) {
+	want := strings.Repeat("0123456789abcdef", 20<<10) // more than any pooled buffer
+	for name, src := range map[string]io.Reader{
+		"at once":      strings.NewReader(want),
+		"byte by byte": iotest.OneByteReader(strings.NewReader(want)),
+		"with EOF":     iotest.DataErrReader(strings.NewReader(want)),
+	} {
+		r := NewReader(FromReader(src))
+		for {
+			_, err := r.Fill()
+			if err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		if string(r.Buffered()) != want {
+			t.Errorf("%s: %d bytes, want %d", name, len(r.Buffered()), len(want))
+		}
+		r.Consume(len(want) - 1)
+		if r.Release(); string(r.Buffered()) != "f" {
+			t.Errorf("%s: Release dropped what was buffered", name)
+		}
+		r.Discard()
+		if len(r.Buffered()) != 0 || r.buf != nil {
+			t.Errorf("%s: Discard kept something", name)
+		}
+	}
+}
+
+// TestReaderMovesUp: what is consumed makes room, so that a reader that is emptied now and then does not grow.
+func TestReaderMovesUp(t *testing.T) {
+	r := NewReader(FromReader(iotest.HalfReader(&endless{})))
+	for range 1000 {
+		if _, err := r.Fill(); err != nil {
+			t.Fatal(err)
+		}
+		r.Consume(len(r.Buffered()) - 10)
+	}
+	if len(r.buf) > LargeBuffer {
+		t.Errorf("grew to %d", len(r.buf))
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
+
+var raceEnabled bool
+
+// TestAllocations: a request and its response take no allocation once the reader and the heads have been used.
+func TestAllocations(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	request := crlf("POST /v1/messages?beta=true HTTP/1.1\nHost: cred-proxy:9099\nConnection: keep-alive\nUser-Agent: x\nAccept: */*\nContent-Length: 5\n\nhello")
+	response := crlf("HTTP/1.1 200 OK\nContent-Type: text/event-stream\nTransfer-Encoding: chunked\n\n5\nhello\n0\n\n")
+	src := new(bytes.Reader)
+	r := NewReader(FromReader(src))
+	var q Request
+	var s Response
+	limits := Limits{Head: 64 << 10, Fields: 256, Target: 16 << 10}
+	exchange := func() {
+		src.Reset(request)
+		r.Fill()
+		n, err := q.Parse(r.Buffered(), &limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Consume(n + int(q.Length))
+		r.Release()
+		src.Reset(response)
+		r.Fill()
+		if n, err = s.Parse(r.Buffered(), &limits); err != nil {
+			t.Fatal(err)
+		}
+		r.Consume(n)
+		b := s.Body(false)
+		if n, err = b.Scan(r.Buffered()); err != nil || !b.Done() {
+			t.Fatal(err, b)
+		}
+		r.Consume(n)
+		r.Release()
+	}
+	exchange()
+	if n := testing.AllocsPerRun(1000, exchange); n != 0 {
+		t.Errorf("%v allocations an exchange, want 0", n)
+	}
+}
+
+func BenchmarkRequest(b *testing.B) {
+	p := crlf("POST /v1/messages?beta=true HTTP/1.1\nHost: cred-proxy:9099\nConnection: keep-alive\nUser-Agent: x\nAccept: */*\nContent-Type: application/json\nX-Api-Key: placeholder\nContent-Length: 5\n\n")
+	limits := Limits{Head: 64 << 10, Fields: 256, Target: 16 << 10}
+	var q Request
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := q.Parse(p, &limits); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkChunks(b *testing.B) {
+	p := bytes.Repeat([]byte("64\r\n"+strings.Repeat("x", 100)+"\r\n"), 100)
+	body := Body{kind: chunkedBody}
+	b.SetBytes(int64(len(p)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := body.Scan(p); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

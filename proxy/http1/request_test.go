@@ -1,0 +1,259 @@
+package http1
+
+import (
+	"bufio"
+	"bytes"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+var testLimits = Limits{Head: 1 << 10, Fields: 8, Target: 100}
+
+// crlf ends lines as the wire does.
+func crlf(s string) []byte { return []byte(strings.ReplaceAll(s, "\n", "\r\n")) }
+
+func TestRequest(t *testing.T) {
+	head := crlf("POST /a/b?c=d HTTP/1.1\nHost: h:1\nX-A:  padded \t\nx-a: again\nConnection: close, X-Hop\ncontent-LENGTH: 12\n\n")
+	var q Request
+	n, err := q.Parse(append(head, "the body"...), &testLimits)
+	if err != nil || n != len(head) {
+		t.Fatalf("Parse = %d, %v; want %d", n, err, len(head))
+	}
+	var fields [][2]string
+	for _, f := range q.Fields {
+		fields = append(fields, [2]string{string(f.Name), string(f.Value)})
+	}
+	want := [][2]string{{"Host", "h:1"}, {"X-A", "padded"}, {"x-a", "again"}, {"Connection", "close, X-Hop"}, {"content-LENGTH", "12"}}
+	if diff := cmp.Diff(want, fields); diff != "" {
+		t.Error(diff)
+	}
+	if got := string(q.Fields[1].Line); got != "X-A:  padded \t\r\n" {
+		t.Errorf("Line = %q", got)
+	}
+	if string(q.Method) != "POST" || string(q.Target) != "/a/b?c=d" || q.Minor != 1 || q.Framing != Length || q.Length != 12 ||
+		q.Persistent() || !q.Named([]byte("x-hop")) || q.Named([]byte("X-A")) {
+		t.Errorf("got %+v", q)
+	}
+}
+
+func TestRequestFraming(t *testing.T) {
+	for _, test := range []struct {
+		fields string
+		want   Framing
+	}{
+		{"", NoBody},
+		{"Content-Length: 0\n", Length},
+		{"Content-Length: 9223372036854775807\n", Length},
+		{"Content-Length: 9223372036854775808\n", BadLength},
+		{"Content-Length: 99999999999999999999999\n", BadLength},
+		{"Content-Length: +5\n", BadLength},
+		{"Content-Length: -5\n", BadLength},
+		{"Content-Length: 1_0\n", BadLength},
+		{"Content-Length: 0x5\n", BadLength},
+		{"Content-Length: 5 5\n", BadLength},
+		{"Content-Length: 5, 5\n", BadLength},
+		{"Content-Length:\n", BadLength},
+		{"Content-Length: 5\nContent-Length: 5\n", BadLength},
+		{"Content-Length: x\nContent-Length: 5\n", BadLength},
+		{"Transfer-Encoding: chunked\n", Chunked},
+		{"Transfer-Encoding: Chunked\n", Chunked},
+		{"Transfer-Encoding: chunked\nTransfer-Encoding: chunked\n", BadEncoding},
+		{"Transfer-Encoding: gzip, chunked\n", BadEncoding},
+		{"Transfer-Encoding: identity\n", BadEncoding},
+		{"Transfer-Encoding:\n", BadEncoding},
+		{"Transfer-Encoding: \"chunked\"\n", BadEncoding},
+		{"Transfer-Encoding: chunked\nContent-Length: 5\n", BadEncoding},
+		{"Content-Length: x\nTransfer-Encoding: chunked\n", BadEncoding},
+	} {
+		var q Request
+		if _, err := q.Parse(crlf("POST / HTTP/1.1\nHost: h\n"+test.fields+"\n"), &testLimits); err != nil || q.Framing != test.want {
+			t.Errorf("%q: framing %v, %v; want %v", test.fields, q.Framing, err, test.want)
+		}
+	}
+	var q Request
+	if _, err := q.Parse(crlf("POST / HTTP/1.0\nTransfer-Encoding: chunked\n\n"), &testLimits); err != nil || q.Framing != BadEncoding {
+		t.Errorf("HTTP/1.0 with Transfer-Encoding: %v, %v", q.Framing, err)
+	}
+}
+
+func TestRequestPersistent(t *testing.T) {
+	for head, want := range map[string]bool{
+		"GET / HTTP/1.1\nHost: h\n\n":                                      true,
+		"GET / HTTP/1.1\nHost: h\nConnection: Close\n\n":                   false,
+		"GET / HTTP/1.1\nHost: h\nConnection: x\nConnection: ,close ,\n\n": false,
+		"GET / HTTP/1.1\nHost: h\nConnection: closed\n\n":                  true,
+		"GET / HTTP/1.0\n\n":                                               false,
+		"GET / HTTP/1.0\nConnection: keep-alive\n\n":                       true,
+		"GET / HTTP/1.0\nConnection: keep-alive, close\n\n":                false,
+	} {
+		var q Request
+		if _, err := q.Parse(crlf(head), &testLimits); err != nil || q.Persistent() != want {
+			t.Errorf("%q: %v, %v", head, q.Persistent(), err)
+		}
+	}
+}
+
+func TestRequestMalformed(t *testing.T) {
+	host := "Host: h\r\n"
+	for _, raw := range []string{
+		"GET / HTTP/1.1\n" + host + "\r\n",
+		"GET / HTTP/1.1\r\n" + host + "\n",
+		"GET / HTTP/1.1\r\nHost: h\n\r\n",
+		"GET / HTTP/1.1\r\n" + host + "X: a\rb\r\n\r\n",
+		"GET / HTTP/1.1\r\n" + host + "X: a\x00b\r\n\r\n",
+		"GET / HTTP/1.1\r\n" + host + "X: a\x7fb\r\n\r\n",
+		"GET / HTTP/1.1\r\n" + host + "X: a\x01\r\n\r\n",
+		"GET / HTTP/1.1\r\n" + host + "X : a\r\n\r\n",
+		"GET / HTTP/1.1\r\n" + host + " X: a\r\n\r\n",
+		"GET / HTTP/1.1\r\n" + host + "X: a\r\n folded\r\n\r\n",
+		"GET / HTTP/1.1\r\n" + host + "X: a\r\n\tfolded\r\n\r\n",
+		"GET / HTTP/1.1\r\n" + host + ": a\r\n\r\n",
+		"GET / HTTP/1.1\r\n" + host + "X\r\n\r\n",
+		"GET / HTTP/1.1\r\n" + host + "X(y): a\r\n\r\n",
+		"GET / HTTP/1.1\r\n" + host + "X\xc3\xa9: a\r\n\r\n",
+		"GET / HTTP/1.1\r\n\r\n",
+		"GET / HTTP/1.1\r\n" + host + host + "\r\n",
+		"GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: u@h\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h:port\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: []\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h%zz\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: h%4\r\n\r\n",
+		"GET / HTTP/1.2\r\n" + host + "\r\n",
+		"GET / HTTP/2.0\r\n" + host + "\r\n",
+		"GET / HTTP/0.9\r\n" + host + "\r\n",
+		"GET / HTTP/1.1 \r\n" + host + "\r\n",
+		"GET / http/1.1\r\n" + host + "\r\n",
+		"GET / HTTP/01.1\r\n" + host + "\r\n",
+		"GET /\r\n" + host + "\r\n",
+		"GET\r\n" + host + "\r\n",
+		"GET  / HTTP/1.1\r\n" + host + "\r\n",
+		"GET /  HTTP/1.1\r\n" + host + "\r\n",
+		"GET\t/ HTTP/1.1\r\n" + host + "\r\n",
+		"GET /\t HTTP/1.1\r\n" + host + "\r\n",
+		"GET /a b HTTP/1.1\r\n" + host + "\r\n",
+		"GET /\xc3\xa9 HTTP/1.1\r\n" + host + "\r\n",
+		"GET /a#b HTTP/1.1\r\n" + host + "\r\n",
+		"GET a HTTP/1.1\r\n" + host + "\r\n",
+		"GET * HTTP/1.1\r\n" + host + "\r\n",
+		"G(T / HTTP/1.1\r\n" + host + "\r\n",
+		" GET / HTTP/1.1\r\n" + host + "\r\n",
+		"\r\nGET / HTTP/1.1\r\n" + host + "\r\n",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+		"\x16\x03\x01",
+	} {
+		var q Request
+		if _, err := q.Parse([]byte(raw), &testLimits); !isMalformed(err) {
+			t.Errorf("%q: %v, want Malformed", raw, err)
+		}
+	}
+}
+
+func isMalformed(err error) bool { _, ok := err.(Malformed); return ok }
+
+func TestRequestHosts(t *testing.T) {
+	for _, host := range []string{"h", "h:80", "h:", "", "1.2.3.4:9", "[::1]", "[::1]:80", "[::ffff:1.2.3.4]", "a_b.c-d", "h%41", "[::1]:"} {
+		var q Request
+		if _, err := q.Parse(crlf("GET / HTTP/1.1\nHost: "+host+"\n\n"), &testLimits); err != nil {
+			t.Errorf("Host %q: %v", host, err)
+		}
+	}
+}
+
+func TestRequestLimits(t *testing.T) {
+	long := strings.Repeat("a", 2000)
+	for _, test := range []struct {
+		raw  string
+		want error
+	}{
+		{"GET / HTTP/1.1\nHost: h\nX: " + long + "\n\n", ErrHeadTooLarge},
+		{"GET / HTTP/1.1\nHost: h\nX: " + long, ErrHeadTooLarge},
+		{"GET / HTTP/1.1\n" + strings.Repeat("X: y\n", 8) + "Host: h\n\n", ErrTooManyFields},
+		{"GET /" + long[:101] + " HTTP/1.1\nHost: h\n\n", ErrTargetTooLong},
+		{"GET /" + long[:200], ErrTargetTooLong},
+		{"GET /" + long[:99] + " HTTP/1.1\nHost: h\n\n", nil},
+		{"GET /" + long[:99], ErrIncomplete},
+	} {
+		var q Request
+		if _, err := q.Parse(crlf(test.raw), &testLimits); err != test.want {
+			t.Errorf("%.40q…: %v, want %v", test.raw, err, test.want)
+		}
+	}
+}
+
+// TestRequestByteByByte gives the parser every beginning of a head, as a slow agent does.
+func TestRequestByteByByte(t *testing.T) {
+	head := crlf("GET /x HTTP/1.1\nHost: h\nX: y\n\n")
+	var q Request
+	for i := range head {
+		if n, err := q.Parse(head[:i], &testLimits); err != ErrIncomplete {
+			t.Fatalf("%q: %d, %v", head[:i], n, err)
+		}
+	}
+	if n, err := q.Parse(head, &testLimits); n != len(head) || err != nil {
+		t.Fatalf("whole: %d, %v", n, err)
+	}
+	if n, err := q.Parse(head, &testLimits); n != len(head) || err != nil {
+		t.Fatalf("another after it: %d, %v", n, err)
+	}
+}
+
+// FuzzRequest: what we accept, net/http must parse to the same method, target, fields and framing.
+func FuzzRequest(f *testing.F) {
+	f.Add([]byte("GET / HTTP/1.1\r\nHost: h\r\n\r\n"))
+	f.Add([]byte("POST /a?b HTTP/1.1\r\nHost: h:1\r\nContent-Length: 3\r\nX-A: b\r\nx-a:c \r\n\r\nabc"))
+	f.Add([]byte("POST / HTTP/1.1\r\nHost: [::1]\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n0\r\n\r\n"))
+	f.Add([]byte("OPTIONS * HTTP/1.0\r\nExpect: 100-continue\r\n\r\n"))
+	f.Add([]byte("GET http://h/ HTTP/1.1\r\nHost: h\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, p []byte) {
+		var q Request
+		n, err := q.Parse(p, &Limits{Head: 4096, Fields: 64, Target: 1024})
+		if err != nil {
+			return
+		}
+		judge, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(p[:n])))
+		if q.Framing == BadLength || q.Framing == BadEncoding {
+			return // refused later
+		}
+		if err != nil {
+			if refusedByURL(err) {
+				return // net/url refuses what the path's policy refuses here: escapes and hosts of the target
+			}
+			t.Fatalf("accepted, but net/http says %v: %q", err, p[:n])
+		}
+		if judge.Method != string(q.Method) || judge.RequestURI != string(q.Target) || judge.ProtoMinor != q.Minor {
+			t.Fatalf("got %s %s 1.%d, net/http %s %s 1.%d", q.Method, q.Target, q.Minor, judge.Method, judge.RequestURI, judge.ProtoMinor)
+		}
+		if length := judge.ContentLength; q.Framing == Length && length != q.Length || q.Framing == NoBody && length != 0 ||
+			q.Framing == Chunked && (length != -1 || !cmp.Equal(judge.TransferEncoding, []string{"chunked"})) {
+			t.Fatalf("framing %v %d, net/http %d %v", q.Framing, q.Length, length, judge.TransferEncoding)
+		}
+		ours := http.Header{}
+		for _, f := range q.Fields {
+			switch k := http.CanonicalHeaderKey(string(f.Name)); k {
+			case "Host", "Transfer-Encoding", "Trailer": // net/http takes these out
+			default:
+				ours[k] = append(ours[k], string(f.Value))
+			}
+		}
+		for _, gone := range []string{"Host", "Transfer-Encoding", "Trailer"} {
+			delete(judge.Header, gone)
+		}
+		if judge.Header.Get("Pragma") == "no-cache" && ours["Cache-Control"] == nil {
+			delete(judge.Header, "Cache-Control") // net/http adds it
+		}
+		if diff := cmp.Diff(ours, judge.Header); diff != "" {
+			t.Fatalf("fields (-ours +net/http):\n%s", diff)
+		}
+	})
+}
+
+func refusedByURL(err error) bool {
+	return strings.HasPrefix(err.Error(), "parse ") || strings.Contains(err.Error(), "invalid URI")
+}

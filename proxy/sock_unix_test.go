@@ -1,0 +1,220 @@
+//go:build unix
+
+package proxy
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"credproxy/proxy/http1"
+)
+
+// pipe returns both ends of a TCP connection on the loopback interface.
+func pipe(t *testing.T) (client, server net.Conn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if client, err = net.Dial("tcp", ln.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if server, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close(); server.Close() })
+	for _, c := range []net.Conn{client, server} {
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+	}
+	return client, server
+}
+
+// tlsPair returns a server's end of a TLS connection, and a client that reads it from a stash.
+func tlsPair(t *testing.T) (*tls.Conn, *upstreamConn) {
+	t.Helper()
+	ts := httptest.NewUnstartedServer(nil)
+	ts.StartTLS()
+	t.Cleanup(ts.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(ts.Certificate())
+	client, server := pipe(t)
+	s := tls.Server(server, &tls.Config{Certificates: ts.TLS.Certificates, DynamicRecordSizingDisabled: true})
+	done := make(chan error, 1)
+	go func() { done <- s.Handshake() }()
+	c := &upstreamConn{sock: newSock(client)}
+	c.tls = tls.Client(c.sock, &tls.Config{RootCAs: roots, ServerName: "example.com"})
+	if err := c.tls.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	c.sock.stashing = true
+	c.rd = http1.NewReader(c)
+	return s, c
+}
+
+// TestTLSSurvivesWouldBlock: a tls.Conn whose connection says errWouldBlock in the middle of a record keeps what it has
+// and goes on with the next bytes. All reading from upstreams rests on it.
+func TestTLSSurvivesWouldBlock(t *testing.T) {
+	server, c := tlsPair(t)
+	want := strings.Repeat("x", 3000)
+	go io.WriteString(server, want)
+	var got strings.Builder
+	for got.Len() < len(want) {
+		// One byte of the record at a time, and a read that finds nothing after each.
+		c.sock.stash = http1.NewReader(oneByte{c.sock})
+		if _, err := c.sock.stash.Fill(); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			_, err := c.decrypt(&c.rd)
+			got.Write(c.rd.Buffered())
+			c.rd.Consume(len(c.rd.Buffered()))
+			if err == errWouldBlock {
+				break
+			}
+			if err != nil {
+				t.Fatalf("after %d bytes: %v", got.Len(), err)
+			}
+		}
+	}
+	if got.String() != want {
+		t.Error("the bytes differ")
+	}
+}
+
+type oneByte struct{ s *sock }
+
+func (o oneByte) ReadInto(r *http1.Reader) (int, error) {
+	n, err := o.s.Conn.Read(r.Space()[:1])
+	r.Stored(n)
+	return n, err
+}
+
+func TestUpstreamEnds(t *testing.T) {
+	for name, test := range map[string]struct {
+		end  func(*tls.Conn)
+		want error
+	}{
+		"close_notify":    {func(c *tls.Conn) { c.Close() }, io.EOF},
+		"no close_notify": {func(c *tls.Conn) { c.NetConn().Close() }, io.ErrUnexpectedEOF},
+	} {
+		server, c := tlsPair(t)
+		io.WriteString(server, "last words")
+		test.end(server)
+		var err error
+		for err == nil {
+			_, err = c.rd.Fill()
+		}
+		if err != test.want || string(c.rd.Buffered()) != "last words" {
+			t.Errorf("%s: %q, %v; want %v", name, c.rd.Buffered(), err, test.want)
+		}
+	}
+}
+
+// TestAlive: a kept connection is used only if nothing but TLS's own messages came.
+func TestAlive(t *testing.T) {
+	server, c := tlsPair(t)
+	if !c.alive() || !c.alive() {
+		t.Error("an idle connection is not alive")
+	}
+	server.Write([]byte("unasked"))
+	waitReadable(t, c)
+	if c.alive() {
+		t.Error("a connection with an unasked answer is alive")
+	}
+
+	server, c = tlsPair(t)
+	server.Write([]byte("first"))
+	if _, err := c.rd.Fill(); err != nil {
+		t.Fatal(err)
+	}
+	c.rd.Discard()
+	c.sock.readWithin(time.Nanosecond) // a deadline of the last exchange that has passed since
+	if !c.alive() {
+		t.Error("a connection that was idle for long is not alive")
+	}
+	server.NetConn().Close()
+	waitReadable(t, c)
+	if c.alive() {
+		t.Error("a closed connection is alive")
+	}
+}
+
+// TestAliveLeftover: bytes that the TLS layer holds back behind a response are seen, though the socket is empty.
+func TestAliveLeftover(t *testing.T) {
+	server, c := tlsPair(t)
+	server.Write([]byte(strings.Repeat("x", http1.SmallBuffer) + "smuggled"))
+	if _, err := c.rd.Fill(); err != nil || len(c.rd.Buffered()) != http1.SmallBuffer {
+		t.Fatalf("%d bytes, %v", len(c.rd.Buffered()), err)
+	}
+	c.rd.Discard()
+	if c.alive() {
+		t.Error("a connection with bytes left over is alive")
+	}
+}
+
+// waitReadable waits until something has come on the connection, without reading it.
+func waitReadable(t *testing.T, c *upstreamConn) {
+	t.Helper()
+	c.sock.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if err := c.sock.raw.Read(func(fd uintptr) bool {
+		_, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK)
+		return err != syscall.EAGAIN
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestGone(t *testing.T) {
+	client, server := pipe(t)
+	s := newSock(server)
+	if s.gone() {
+		t.Error("gone while open")
+	}
+	client.Write([]byte("unread"))
+	client.(*net.TCPConn).CloseWrite()
+	r := http1.NewReader(s)
+	r.Fill()
+	for _, err := r.Fill(); err != io.EOF; _, err = r.Fill() {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !s.gone() {
+		t.Error("not gone after a FIN")
+	}
+}
+
+func TestDeadlines(t *testing.T) {
+	_, server := pipe(t)
+	s := newSock(server)
+	r := http1.NewReader(s)
+	s.readWithin(time.Millisecond)
+	if _, err := r.Fill(); !errors.Is(err, os.ErrDeadlineExceeded) || !isTimeout(err) {
+		t.Errorf("got %v", err)
+	}
+	s.readWithin(time.Hour)
+	set := s.readBy
+	if s.readWithin(time.Hour); s.readBy != set {
+		t.Error("moved a deadline that is nearly as far as it should be")
+	}
+	if s.readWithin(time.Minute); s.readBy == set {
+		t.Error("kept a deadline that is too far")
+	}
+	set = s.readBy
+	if s.readWithin(2 * time.Minute); s.readBy == set {
+		t.Error("kept a deadline that is too near")
+	}
+}
