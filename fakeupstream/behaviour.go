@@ -28,7 +28,8 @@ type builtin struct {
 var builtins []builtin
 
 func init() {
-	builtins = slices.Concat(gitBuiltins, answerBuiltins)
+	builtins = slices.Concat(lfsBuiltins, gitBuiltins, npmBuiltins, pypiBuiltins,
+		anthropicBuiltins, openAIBuiltins, modelBuiltins, linkBuiltins, messageBuiltins, answerBuiltins)
 }
 
 // Behaviours returns the paths of the built-in behaviours, each with a line
