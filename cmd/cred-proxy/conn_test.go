@@ -346,6 +346,19 @@ func cmdClose(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(c.rw.Close())
 }
 
+// cmdRaw prints all that still arrives on a connection up to its end, unparsed
+// but for its line ends.
+//
+//	raw NAME
+func cmdRaw(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg || len(args) != 1, "raw NAME")
+	c := named(ts, args[0])
+	c.rw.SetReadDeadline(time.Now().Add(patience))
+	p, err := io.ReadAll(c.br)
+	fmt.Fprint(ts.Stdout(), strings.ReplaceAll(string(p), "\r\n", "\n"))
+	ts.Check(err)
+}
+
 // cmdGone waits until the other side of a connection has closed it, which must
 // happen within a second; with -quiet nothing more may have been sent on it.
 //

@@ -23,7 +23,7 @@ type egress struct {
 	heads []string
 }
 
-// cmdEgress starts such a proxy; $EGRESS is then its URL. With -show it prints
+// cmdEgress starts such a proxy; $EGRESS is then its URL and $EGRESS_HOST its host:port. With -show it prints
 // what it was asked for instead, with LF line ends.
 //
 //	egress [-deny]   -deny: it answers 403
@@ -50,6 +50,7 @@ func cmdEgress(ts *testscript.TestScript, neg bool, args []string) {
 	e := &egress{upstream: "127.0.0.1:" + ts.Getenv("UPSTREAM_PORT"), deny: deny}
 	s.egress = e
 	ts.Setenv("EGRESS", "http://"+ln.Addr().String())
+	ts.Setenv("EGRESS_HOST", ln.Addr().String())
 	go func() {
 		for {
 			c, err := ln.Accept()

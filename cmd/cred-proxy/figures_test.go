@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -84,6 +85,41 @@ func TestFigureMemory(t *testing.T) {
 	peak := peakMemory(t, p)
 	t.Logf("peak of resident memory: %.1f MiB", float64(peak)/(1<<20))
 	if peak >= 32<<20 && !raceDetector && !testing.Short() {
+		t.Errorf("peak of resident memory: %d bytes, want less than 32 MiB", peak)
+	}
+}
+
+// TestFigureBackpressure has an agent that does not read what it asked for and
+// an upstream that does not read what it is sent, 1 GiB each. Neither is held in
+// the program's memory while it passes 64 MiB to somebody else.
+func TestFigureBackpressure(t *testing.T) {
+	const much, some = 1 << 30, 64 << 20
+	if runtime.GOOS != "linux" || raceDetector {
+		t.Skip("the peak of resident memory is read from /proc, and is not the program's own with -race")
+	}
+	up := fakeupstream.NewTest(t)
+	up.Set("/stuck", func(x *fakeupstream.Exchange) error { return x.Wait(nil) })
+	p := serve(t, up, "A_TOKEN=token-of-route-a")
+	for head, body := range map[string]int64{
+		fmt.Sprintf("GET /a/bytes?n=%d HTTP/1.1\r\nHost: x\r\n\r\n", much):                   0,
+		fmt.Sprintf("POST /a/stuck HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", much): much,
+	} {
+		c, err := dial(p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.tcp.Close()
+		if err := c.send([]byte(head)); err != nil {
+			t.Fatal(err)
+		}
+		go io.Copy(c.tcp, fakeupstream.Bytes(0, body)) // ends when c is closed
+	}
+	if err := download(agent(), fmt.Sprintf("http://%s/a/bytes?n=%d", p.addr, some), some, fakeupstream.BytesSHA256(some)); err != nil {
+		t.Fatal(err)
+	}
+	peak := peakMemory(t, p)
+	t.Logf("peak of resident memory: %.1f MiB", float64(peak)/(1<<20))
+	if peak >= 32<<20 {
 		t.Errorf("peak of resident memory: %d bytes, want less than 32 MiB", peak)
 	}
 }

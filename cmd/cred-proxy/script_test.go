@@ -116,6 +116,7 @@ func TestScripts(t *testing.T) {
 			"body":       cmdBody,
 			"read":       cmdRead,
 			"event":      cmdEvent,
+			"raw":        cmdRaw,
 			"closewrite": cmdCloseWrite,
 			"close":      cmdClose,
 			"gone":       cmdGone,
