@@ -471,6 +471,10 @@ func TestModelAnswers(t *testing.T) {
 		{"POST", "/v1/responses", `{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"yo"}]}]}`, bearer, 200, `"text":"You said: yo"`},
 		{"POST", "/v1/responses", `{"model":"m"}`, bearer, 400, `'input'`},
 	}
+	long := strings.Replace(prompt, "hi", strings.Repeat("long ", 50_000), 1) // more than is kept of a body
+	if resp, got := do(t, up, "POST", "/v1/messages", long, key...); resp.StatusCode != 200 || !strings.Contains(got, `"input_tokens":50000`) {
+		t.Errorf("long prompt: %v %.100s", resp, got)
+	}
 	for _, tt := range tests {
 		resp, got := do(t, up, tt.method, "/base"+tt.path, tt.prompt, tt.fields...)
 		if resp.StatusCode != tt.status || !strings.Contains(got, tt.want) {

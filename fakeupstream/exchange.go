@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -179,10 +180,17 @@ func unexpected(err error) error {
 	return err
 }
 
+var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
 // ReadBody reads the rest of the body and returns what is kept of the whole.
 func (x *Exchange) ReadBody() ([]byte, error) {
-	if _, err := io.CopyBuffer(io.Discard, struct{ io.Reader }{x}, make([]byte, 32<<10)); err != nil {
-		return nil, fmt.Errorf("reading the body: %w", err)
+	buf := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buf)
+	for x.bodyEnd == nil {
+		x.Read(*buf)
+	}
+	if x.bodyEnd != io.EOF {
+		return nil, fmt.Errorf("reading the body: %w", x.bodyEnd)
 	}
 	return x.Request().Body, nil
 }

@@ -2,6 +2,7 @@ package fakeupstream
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -20,6 +21,8 @@ var modelBuiltins = []builtin{
 	{"/v1/models", "the models, as Anthropic lists them if there is an anthropic-version, else as OpenAI does", listModels},
 	{"/v1/models/{x}", "one of the models", oneModel},
 }
+
+const promptLimit = 32 << 20
 
 // An apiShape is what an API's errors look like.
 type apiShape func(status int, message string) any
@@ -52,14 +55,14 @@ func (shape apiShape) readPrompt(x *Exchange, v any) (ok bool, err error) {
 	if x.rec.Method != http.MethodPost {
 		return false, shape.answerError(x, http.StatusMethodNotAllowed, "want POST")
 	}
-	if _, err := x.ReadBody(); err != nil {
+	body, err := io.ReadAll(io.LimitReader(x, promptLimit+1))
+	if err != nil {
 		return false, err
 	}
-	q := x.Request()
-	if int64(len(q.Body)) < q.BodySize {
-		return false, shape.answerError(x, http.StatusRequestEntityTooLarge, "the prompt is larger than what the server keeps of a body")
+	if len(body) > promptLimit {
+		return false, shape.answerError(x, http.StatusRequestEntityTooLarge, "the prompt is larger than 32 MiB")
 	}
-	if err := json.Unmarshal(q.Body, v); err != nil {
+	if err := json.Unmarshal(body, v); err != nil {
 		return false, shape.answerError(x, http.StatusBadRequest, "the request is not the JSON that it should be: "+err.Error())
 	}
 	return true, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -135,13 +136,8 @@ func newStream(p params) (Behaviour, error) {
 		err := st.follow(x)
 		all.change(func() {
 			st.left = errors.Is(err, errGone)
-			open := all.open[name]
-			for i := range open {
-				if open[i] == st {
-					all.open[name] = append(open[:i:i], open[i+1:]...)
-					break
-				}
-			}
+			i := slices.Index(all.open[name], st)
+			all.open[name] = slices.Delete(all.open[name], i, i+1)
 			if len(all.open[name]) == 0 {
 				delete(all.open, name)
 			}
