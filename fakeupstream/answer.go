@@ -38,6 +38,7 @@ type answerState struct {
 	cutAfter int64                    // bytes of body to let through; -1 is all
 	cutThen  After
 	pace     *pace
+	readPace *pace // of the request's body
 }
 
 // errEnded ends an exchange whose answer was cut on purpose.
@@ -208,8 +209,12 @@ func (x *Exchange) finish() error {
 	return x.Finish()
 }
 
-// Interim writes an interim response (1xx) with the fields.
+// Interim writes an interim response (1xx) with the fields. An HTTP/1.0 client
+// is sent none.
 func (x *Exchange) Interim(status int, fields ...Field) error {
+	if x.req == nil || !x.req.ProtoAtLeast(1, 1) {
+		return nil
+	}
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "HTTP/1.1 %03d %s\r\n", status, http.StatusText(status))
 	for _, f := range fields {
@@ -221,6 +226,7 @@ func (x *Exchange) Interim(status int, fields ...Field) error {
 
 // WriteRaw writes p onto the connection as it stands, in place of an answer
 // that the exchange would frame; the status is taken from p if it has one.
+// Faults that change a head or cut a body leave them alone.
 func (x *Exchange) WriteRaw(p []byte) error {
 	if !x.started {
 		x.status = rawStatus(p)
@@ -248,7 +254,7 @@ func rawStatus(p []byte) int {
 // write writes p onto the connection, at the pace that a fault may have set.
 func (x *Exchange) write(p []byte) error {
 	if x.pace != nil {
-		return x.pace.write(x, p)
+		return x.pace.write(x.c, p)
 	}
 	_, err := x.c.nc.Write(p)
 	return err

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -320,11 +321,43 @@ func TestCustomBehaviour(t *testing.T) {
 	}
 }
 
-func TestEveryBehaviourIsDocumented(t *testing.T) {
+func TestEveryBehaviourIsInTheTour(t *testing.T) {
+	tour, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for path, doc := range fakeupstream.Behaviours() {
-		if doc == "" || !strings.HasPrefix(path, "/") {
-			t.Errorf("%q: %q", path, doc)
+		if doc == "" || !strings.Contains(string(tour), "//\t"+path+" ") {
+			t.Errorf("%s: %s", path, doc)
 		}
+	}
+}
+
+// TestBehavioursLeaveNothingBehind closes the server while clients are in the
+// middle of each behaviour and read nothing; start checks what is left.
+func TestBehavioursLeaveNothingBehind(t *testing.T) {
+	for path := range fakeupstream.Behaviours() {
+		t.Run(path, func(t *testing.T) {
+			up := start(t)
+			target := strings.Replace(path, "{x}", "200", 1)
+			if strings.HasSuffix(path, "/git/") {
+				target += "demo.git/info/refs?service=git-upload-pack"
+			}
+			const head = " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n"
+			for _, sent := range []string{
+				"GET " + target + head + "\r\n",
+				"POST " + target + head + "Content-Length: 2\r\n\r\n{}",
+				"POST " + target + head + "Content-Length: 9\r\n\r\nhalf",
+				"POST " + target + head + "Transfer-Encoding: chunked\r\n\r\n4\r\nha",
+			} {
+				dial(t, up).send(t, sent)
+			}
+			// The match counts, as each request is asked about until it is done.
+			if _, err := up.WaitArriving(t.Context(), func(*fakeupstream.Request) bool { return len(up.Requests()) == 4 }); err != nil {
+				t.Error(err)
+			}
+			up.Close()
+		})
 	}
 }
 

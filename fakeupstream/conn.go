@@ -20,8 +20,11 @@ type conn struct {
 	tcp    *net.TCPConn
 	nc     net.Conn // tcp, or the TLS connection over it
 	br     *bufio.Reader
-	idle   bool // waiting for a next request; guarded by Server.mu
 	served int
+
+	// Guarded by Server.mu:
+	idle    bool // waiting for a next request
+	retired bool // not to take a next request
 
 	version, sni, alpn string
 	resumed            bool
@@ -120,13 +123,8 @@ func (c *conn) hangHandshake(*Fault) {
 // exchange serves one request and says whether there may be another.
 func (c *conn) exchange() bool {
 	pipelined := c.served > 0 && c.br.Buffered() > 0
-	if c.served > 0 && !pipelined {
-		c.setIdle(true)
-		_, err := c.br.Peek(1)
-		c.setIdle(false)
-		if err != nil {
-			return false
-		}
+	if c.served > 0 && !c.awaitNext() {
+		return false
 	}
 	head, err := readHead(c.br)
 	if err != nil && (len(head) == 0 || !errors.Is(err, errHeadTooLarge)) {
@@ -136,10 +134,22 @@ func (c *conn) exchange() bool {
 	return newExchange(c, head, err, pipelined).run()
 }
 
-func (c *conn) setIdle(idle bool) {
+// awaitNext waits for a next request on the connection and says whether one is
+// coming.
+func (c *conn) awaitNext() bool {
 	c.s.mu.Lock()
-	c.idle = idle
+	c.idle = !c.retired
+	idle := c.idle
 	c.s.mu.Unlock()
+	if !idle {
+		c.nc.Close()
+		return false
+	}
+	_, err := c.br.Peek(1)
+	c.s.mu.Lock()
+	c.idle = false
+	c.s.mu.Unlock()
+	return err == nil
 }
 
 // watch reads ahead from the client, as far as the buffer goes, so that gone is

@@ -16,8 +16,33 @@
 // are there from the start, below any base path: /base/echo is /echo. A path
 // that matches nothing is /echo. [Server.Set] gives a path a behaviour of its
 // own: the bytes of [Raw], any built-in one by [Like], or a function of the
-// caller's that drives the [Exchange]. The program has the same behaviours
-// under the same names.
+// caller's that drives the [Exchange]. The built-in ones, which [Behaviours]
+// describes with their parameters, are:
+//
+//	/echo           what was received, as JSON
+//	/reflect        the credential that was received, in many spellings
+//	/encoded        an echo in any Content-Encoding
+//	/status/{x}     a status
+//	/redirect       a chain of redirects
+//	/links          pages with absolute Link fields
+//	/sse            server-sent events, in lock-step or on a timetable
+//	/bytes          a body of any size with a known SHA-256
+//	/sink           reads a body, says its size and SHA-256
+//	/interim        1xx responses before the answer
+//	/trailers       trailers behind the answer
+//	/early          an answer before the body is read
+//	/hang           no answer
+//	/v1/messages    the Anthropic API, with
+//	/v1/messages/count_tokens  and
+//	/v1/models      and
+//	/v1/models/{x}  which it shares with
+//	/v1/chat/completions  and
+//	/v1/responses   the OpenAI API
+//	/git/           git smart HTTP
+//	/info/lfs/objects/batch  and
+//	/lfs/objects/{x}  Git LFS
+//	/npm/           an npm registry
+//	/pypi/          a Python package index
 //
 // # Streams
 //

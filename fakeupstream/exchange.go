@@ -125,6 +125,12 @@ func (x *Exchange) Read(p []byte) (int, error) {
 		}
 	}
 	x.expects = false
+	if x.readPace != nil {
+		p = p[:min(len(p), x.readPace.size)]
+		if err := x.readPace.wait(x.c, len(p)); err != nil {
+			return 0, err
+		}
+	}
 	n, err := x.body.Read(p)
 	x.hash.Write(p[:n])
 	var trailers []Field
@@ -186,11 +192,12 @@ var copyBuffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return 
 func (x *Exchange) ReadBody() ([]byte, error) {
 	buf := copyBuffers.Get().(*[]byte)
 	defer copyBuffers.Put(buf)
-	for x.bodyEnd == nil {
-		x.Read(*buf)
+	var err error
+	for err == nil {
+		_, err = x.Read(*buf)
 	}
-	if x.bodyEnd != io.EOF {
-		return nil, fmt.Errorf("reading the body: %w", x.bodyEnd)
+	if err != io.EOF {
+		return nil, fmt.Errorf("reading the body: %w", err)
 	}
 	return x.Request().Body, nil
 }

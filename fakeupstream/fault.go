@@ -40,6 +40,7 @@ const (
 	FaultLatency         FaultKind = "latency"          // Every goes by before the answer
 	FaultDrip            FaultKind = "drip"             // the answer is written Size bytes (1) at a time, Every (10 ms) apart
 	FaultBandwidth       FaultKind = "bandwidth"        // the answer is written at Size bytes (64 KiB) a second
+	FaultSlowRead        FaultKind = "slow-read"        // the request's body is read Size bytes (1) at a time, Every (10 ms) apart
 )
 
 // A Fault is something that goes wrong with the next requests or connections.
@@ -128,12 +129,15 @@ var requestFaults = map[FaultKind]func(*Exchange, *Fault) error{
 	},
 	FaultLatency: func(x *Exchange, f *Fault) error { return x.pause(f.Every) },
 	FaultDrip: func(x *Exchange, f *Fault) error {
-		x.pace = &pace{f.size(1), f.every(10 * time.Millisecond)}
+		x.pace = &pace{size: f.size(1), every: f.every(10 * time.Millisecond)}
 		return nil
 	},
 	FaultBandwidth: func(x *Exchange, f *Fault) error {
-		const perSecond = 50
-		x.pace = &pace{max(1, f.size(64<<10)/perSecond), time.Second / perSecond}
+		x.pace = &pace{size: max(1, f.size(64<<10)/50), every: time.Second / 50}
+		return nil
+	},
+	FaultSlowRead: func(x *Exchange, f *Fault) error {
+		x.readPace = &pace{size: f.size(1), every: f.every(10 * time.Millisecond)}
 		return nil
 	},
 }
@@ -193,48 +197,6 @@ func (x *Exchange) addLine(line string) {
 			head = before(head)
 		}
 		return []byte(strings.TrimSuffix(string(head), "\r\n") + line + "\r\n\r\n")
-	}
-}
-
-// stalled is a connection whose writes come to nothing after some bytes.
-type stalled struct {
-	net.Conn
-	left int
-}
-
-func (s *stalled) Write(p []byte) (int, error) {
-	n := min(len(p), s.left)
-	s.left -= n
-	if n > 0 {
-		if _, err := s.Conn.Write(p[:n]); err != nil {
-			return 0, err
-		}
-	}
-	return len(p), nil
-}
-
-// A pace is a way of writing: size bytes at a time, every so often.
-type pace struct {
-	size  int
-	every time.Duration
-}
-
-func (p *pace) write(x *Exchange, b []byte) error {
-	tick := time.NewTicker(p.every)
-	defer tick.Stop()
-	for {
-		n := min(len(b), p.size)
-		if _, err := x.c.nc.Write(b[:n]); err != nil {
-			return err
-		}
-		if b = b[n:]; len(b) == 0 {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-x.c.s.ctx.Done():
-			return errClosed
-		}
 	}
 }
 

@@ -86,8 +86,9 @@ func TestFaults(t *testing.T) {
 		{fakeupstream.Fault{Kind: fakeupstream.FaultDrip, Every: time.Hour}, "/echo", "no answer: Client.Timeout"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultDrip, Size: 99, Every: time.Millisecond}, "/bytes?n=999", "fine"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultBandwidth, Size: 1000}, "/bytes?n=100000", "broken body: Client.Timeout"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultBandwidth, Size: 1000}, "/bytes?n=100000&piece=10", "broken body: Client.Timeout"},
 	}
-	used := map[fakeupstream.FaultKind]bool{fakeupstream.FaultStale: true} // below
+	used := map[fakeupstream.FaultKind]bool{fakeupstream.FaultStale: true, fakeupstream.FaultSlowRead: true} // below
 	for _, tt := range tests {
 		used[tt.fault.Kind] = true
 		name, _ := json.Marshal(tt.fault)
@@ -148,7 +149,7 @@ func TestFaultsLeaveNothingBehind(t *testing.T) {
 			go func() {
 				defer close(done)
 				for range 2 { // the second meets FaultStale
-					if resp, err := up.Client().Get(up.URL + "/bytes?n=1000000"); err == nil {
+					if resp, err := up.Client().Post(up.URL+"/bytes?n=1000000", "", strings.NewReader("sent")); err == nil {
 						io.Copy(io.Discard, resp.Body)
 						resp.Body.Close()
 					}
@@ -199,6 +200,19 @@ func TestFaultStale(t *testing.T) {
 		if got := outcome(t, up, "/echo", "fine"); got != "fine" {
 			t.Errorf("%v: afterwards: %s", then, got)
 		}
+	}
+}
+
+func TestFaultSlowRead(t *testing.T) {
+	up := start(t)
+	if err := up.Inject(fakeupstream.Fault{Kind: fakeupstream.FaultSlowRead, Size: 2, Every: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	w := dial(t, up)
+	w.send(t, "POST /sink HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n123456789")
+	q, err := up.WaitArriving(t.Context(), func(q *fakeupstream.Request) bool { return q.BodySize > 0 })
+	if err != nil || q.BodySize != 2 || q.Done {
+		t.Errorf("%v, %+v", err, q)
 	}
 }
 

@@ -206,14 +206,15 @@ func (s *Server) Connections() (accepted, open int) {
 	return s.accepted, len(s.conns)
 }
 
-// CloseIdle closes the connections that wait for a next request, as an
-// upstream does with kept connections, and returns how many there were.
+// CloseIdle closes the kept connections, as an upstream does from time to time:
+// those that wait for a next request at once, those in an exchange after it. It
+// returns how many it closed at once.
 func (s *Server) CloseIdle() int {
 	var idle []*conn
 	s.mu.Lock()
 	for c := range s.conns {
+		c.retired = true
 		if c.idle {
-			c.idle = false
 			idle = append(idle, c)
 		}
 	}

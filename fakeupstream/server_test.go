@@ -581,19 +581,27 @@ func TestClientReachesItByAnyName(t *testing.T) {
 
 func TestCloseIdle(t *testing.T) {
 	up := start(t)
-	body(t, get(t, up, "/echo"))
-	w := dial(t, up)
-	w.send(t, "GET /sse HTTP/1.1\r\nHost: x\r\n\r\n")
+	kept, stream := dial(t, up), dial(t, up)
+	kept.send(t, "GET /echo HTTP/1.1\r\nHost: x\r\n\r\n")
+	body(t, kept.response(t, "GET"))
+	stream.send(t, "GET /sse HTTP/1.1\r\nHost: x\r\n\r\n")
 	if err := up.WaitStream(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
-	for up.CloseIdle() == 0 { // the answer is read before the connection waits again
-		runtime.Gosched()
-	}
-	if _, open := up.Connections(); open < 1 {
-		t.Error("the connection of a stream was closed")
+	up.CloseIdle()
+	if _, err := kept.ReadByte(); err != io.EOF || !kept.tail.sawCloseNotify() {
+		t.Errorf("kept connection: %v, close_notify: %v", err, kept.tail.sawCloseNotify())
 	}
 	if err := up.Emit(t.Context(), "", "still there"); err != nil {
 		t.Error(err)
+	}
+	if err := up.EndStream(t.Context(), ""); err != nil {
+		t.Error(err)
+	}
+	if got := body(t, stream.response(t, "GET")); got != "data: still there\n\n" {
+		t.Errorf("stream: %q", got)
+	}
+	if _, err := stream.ReadByte(); err != io.EOF {
+		t.Errorf("after the stream: %v", err)
 	}
 }
