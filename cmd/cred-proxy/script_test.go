@@ -249,9 +249,14 @@ func cmdRepeat(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg || len(args) != 3, "repeat NAME N TEXT")
 	n, err := strconv.Atoi(args[1])
 	ts.Check(err)
+	text := string(content(ts, []string{"-text", args[2]}))
+	if !strings.Contains(text, "%d") {
+		ts.Setenv(args[0], strings.Repeat(text, n))
+		return
+	}
 	var b strings.Builder
 	for i := range n {
-		b.WriteString(strings.ReplaceAll(string(content(ts, []string{"-text", args[2]})), "%d", strconv.Itoa(i+1)))
+		b.WriteString(strings.ReplaceAll(text, "%d", strconv.Itoa(i+1)))
 	}
 	ts.Setenv(args[0], b.String())
 }
