@@ -84,60 +84,104 @@ func putInPath(bin string) (dir string, err error) {
 	return dir, os.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
 }
 
-// TestScripts runs the executable specification. See testdata/scripts.
+// scripts is where the scenarios are; see its README.md.
+var scripts = filepath.Join("..", "..", "testdata", "scripts")
+
+// scriptCommands are those that scenarios have besides testscript's own.
+var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
+	// The program.
+	"proxy":    cmdProxy,
+	"proxylog": cmdProxylog,
+	"signal":   cmdSignal,
+	"stopped":  cmdStopped,
+	"exits":    cmdExits,
+	"demo":     cmdDemo,
+	// One exchange on a connection of its own.
+	"request":  cmdRequest,
+	"send":     cmdSend,
+	"refused":  cmdRefused,
+	"refuses":  cmdRefuses,
+	"crosses":  cmdCrosses,
+	"upload":   cmdUpload,
+	"download": cmdDownload,
+	// Connections by name, byte for byte, from either side.
+	"connect":    cmdConnect,
+	"listen":     cmdListen,
+	"accept":     cmdAccept,
+	"write":      cmdWrite,
+	"head":       cmdHead,
+	"body":       cmdBody,
+	"read":       cmdRead,
+	"event":      cmdEvent,
+	"raw":        cmdRaw,
+	"closewrite": cmdCloseWrite,
+	"close":      cmdClose,
+	"gone":       cmdGone,
+	// The fake upstream.
+	"upstream":   cmdUpstream,
+	"respond":    cmdRespond,
+	"recorded":   cmdRecorded,
+	"requests":   cmdRequests,
+	"emit":       cmdEmit,
+	"end":        cmdEnd,
+	"cut":        cmdCut,
+	"streamgone": cmdStreamGone,
+	// The world around.
+	"egress": cmdEgress,
+	"expand": cmdExpand,
+	"bytes":  cmdBytes,
+	"repeat": cmdRepeat,
+	"secret": cmdSecret,
+}
+
+// TestScripts runs the executable specification.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("..", "..", "testdata", "scripts"),
+		Dir:                 scripts,
 		Setup:               setUp,
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			// The program.
-			"proxy":    cmdProxy,
-			"proxylog": cmdProxylog,
-			"signal":   cmdSignal,
-			"stopped":  cmdStopped,
-			"exits":    cmdExits,
-			"demo":     cmdDemo,
-			// One exchange on a connection of its own.
-			"request":  cmdRequest,
-			"send":     cmdSend,
-			"refused":  cmdRefused,
-			"refuses":  cmdRefuses,
-			"crosses":  cmdCrosses,
-			"upload":   cmdUpload,
-			"download": cmdDownload,
-			// Connections by name, byte for byte, from either side.
-			"connect":    cmdConnect,
-			"listen":     cmdListen,
-			"accept":     cmdAccept,
-			"write":      cmdWrite,
-			"head":       cmdHead,
-			"body":       cmdBody,
-			"read":       cmdRead,
-			"event":      cmdEvent,
-			"raw":        cmdRaw,
-			"closewrite": cmdCloseWrite,
-			"close":      cmdClose,
-			"gone":       cmdGone,
-			// The fake upstream.
-			"upstream":   cmdUpstream,
-			"respond":    cmdRespond,
-			"recorded":   cmdRecorded,
-			"requests":   cmdRequests,
-			"emit":       cmdEmit,
-			"end":        cmdEnd,
-			"cut":        cmdCut,
-			"streamgone": cmdStreamGone,
-			// The world around.
-			"egress": cmdEgress,
-			"expand": cmdExpand,
-			"bytes":  cmdBytes,
-			"repeat": cmdRepeat,
-			"secret": cmdSecret,
-		},
+		Cmds:                scriptCommands,
 	})
 }
+
+// TestScenarioForm checks what a reader of the folder relies on: a scenario's
+// first line is its rule, it is short, it says that it is about something that
+// the README knows, and the README knows every command.
+func TestScenarioForm(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(scripts, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range scriptCommands {
+		if !bytes.Contains(readme, []byte("`"+name+" ")) {
+			t.Errorf("README.md does not tell of the command %s", name)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(scripts, "*.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimSuffix(filepath.Base(file), ".txtar")
+		category, _, _ := strings.Cut(name, "_")
+		if !bytes.Contains(readme, []byte("`"+category+"`")) {
+			t.Errorf("%s: README.md does not tell of %s", name, category)
+		}
+		if !rulePattern.Match(text) {
+			t.Errorf("%s: the first line is not a comment that says a rule", name)
+		}
+		if n := bytes.Count(text, []byte("\n")); n > 120 {
+			t.Errorf("%s: %d lines", name, n)
+		}
+	}
+}
+
+var rulePattern = regexp.MustCompile(`^# [^\n]{20,}\.\n[^#\n]`)
 
 // A scene is what one scenario has set up so far.
 type scene struct {
@@ -190,7 +234,7 @@ var envLine = regexp.MustCompile(`(?m)^(?:\[[^]]*\] *)*env +(.*)$`)
 // the value of a variable, but not which ones there are.
 func (s *scene) scanNames(env *testscript.Env) error {
 	name := strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")
-	text, err := os.ReadFile(filepath.Join("..", "..", "testdata", "scripts", name+".txtar"))
+	text, err := os.ReadFile(filepath.Join(scripts, name+".txtar"))
 	if err != nil {
 		return err
 	}
