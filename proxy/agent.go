@@ -142,7 +142,15 @@ func (a *agent) connect(u *upstream, fresh bool) (*upstreamConn, error) {
 	if gone {
 		return nil, errAgentGone
 	}
-	c, err := u.dial(ctx)
+	// A handshake needs a deep stack for a moment; on a goroutine of its own it goes with that.
+	var c *upstreamConn
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		c, err = u.dial(ctx)
+	}()
+	<-done
 	a.mu.Lock()
 	a.cancel = nil
 	a.mu.Unlock()

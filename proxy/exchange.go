@@ -22,11 +22,10 @@ const (
 
 // exchange is one request and its response.
 type exchange struct {
-	agent *agent
-	srv   *Server
-	req   http1.Request
-	resp  http1.Response
-	out   []byte // the request while it is sent, then what is not yet written of the response
+	agent  *agent
+	srv    *Server
+	*heads        // nil once the response's head is composed: a stream can last for hours
+	out    []byte // the request while it is sent, then what is not yet written of the response
 
 	route    *route
 	isHead   bool  // the request's method is HEAD
@@ -42,11 +41,19 @@ type exchange struct {
 // unknown is how much is unread of a request that was not understood.
 const unknown = 1 << 62
 
+// heads is what is parsed in the course of an exchange.
+type heads struct {
+	req  http1.Request
+	resp http1.Response
+}
+
+var headsPool = sync.Pool{New: func() any { return new(heads) }}
+
 var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 
 func newExchange(a *agent) *exchange {
 	x := exchanges.Get().(*exchange)
-	*x = exchange{agent: a, srv: a.srv, req: x.req, resp: x.resp}
+	*x = exchange{agent: a, srv: a.srv, heads: headsPool.Get().(*heads)}
 	x.req.Reset()
 	x.event.Time, x.event.Peer = time.Now(), a.sock.RemoteAddr()
 	return x
@@ -60,7 +67,8 @@ func (x *exchange) run() ending {
 		x.srv.observer(&x.event)
 	}
 	x.dropOut()
-	x.route, x.upload, x.agent = nil, nil, nil
+	x.dropHeads()
+	*x = exchange{}
 	exchanges.Put(x)
 	return end
 }
@@ -296,6 +304,8 @@ func (x *exchange) relay(up *upstreamConn) ending {
 		x.out = append(x.out, "Connection: close\r\n"...)
 	}
 	x.out = append(x.out, "\r\n"...)
+	reusable := !body.UntilClose() && x.resp.Persistent()
+	x.dropHeads()
 
 	var err error
 	switch {
@@ -314,7 +324,7 @@ func (x *exchange) relay(up *upstreamConn) ending {
 		x.countUpload()
 	}
 	here := x.agent.detach() && x.agentErr == nil
-	if err == nil && here && sent && !body.UntilClose() && x.resp.Persistent() && len(up.rd.Buffered()) == 0 {
+	if err == nil && here && sent && reusable && len(up.rd.Buffered()) == 0 {
 		up.put(up)
 	} else {
 		up.free()
@@ -464,6 +474,13 @@ func (x *exchange) write(p []byte) {
 	_, x.agentErr = x.agent.sock.Write(p)
 	if x.event.FirstByte == 0 {
 		x.event.FirstByte = time.Since(x.event.Time)
+	}
+}
+
+func (x *exchange) dropHeads() {
+	if x.heads != nil {
+		headsPool.Put(x.heads)
+		x.heads = nil
 	}
 }
 

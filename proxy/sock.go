@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -24,14 +25,22 @@ type sock struct {
 	raw     syscall.RawConn // nil where one cannot wait without a buffer
 	readyCB func(fd uintptr) bool
 	pollCB  func(fd uintptr)
+	writeCB func(fd uintptr) bool
 
 	// Of the read under way.
 	into *http1.Reader
 	n    int
 	err  error
 
+	// Of the write under way. A tls.Conn may write of its own while it is read.
+	writing  sync.Mutex
+	rest     []byte
+	writeErr error
+	corked   []byte // what is written while corked; nil if not
+
 	stash    http1.Reader // what was read for a tls.Conn and not yet given to it
 	stashing bool         // Read serves from stash and never blocks
+	records  tlsRecords   // how far the tls.Conn has been given whole records
 
 	wrote          atomic.Int64 // bytes handed to the kernel
 	readBy, sentBy time.Time    // the deadlines in force
@@ -42,6 +51,7 @@ func newSock(c net.Conn) *sock {
 	s.stash = http1.NewReader(rawSource{s})
 	s.readyCB = s.ready
 	s.pollCB = func(fd uintptr) { s.ready(fd) }
+	s.writeCB = s.writable
 	return s
 }
 
@@ -115,12 +125,15 @@ type rawSource struct{ s *sock }
 
 func (r rawSource) ReadInto(into *http1.Reader) (int, error) { return r.s.ReadInto(into) }
 
-// Read is what a tls.Conn reads with: during its handshake straight from the connection, then from the stash alone.
+// Read is what a tls.Conn reads with: during its handshake straight from the connection, then from the stash alone, and
+// never beyond the record at hand, so that it is known whether the tls.Conn holds the beginning of another.
 func (s *sock) Read(p []byte) (int, error) {
 	if !s.stashing {
-		return s.Conn.Read(p)
+		n, err := s.Conn.Read(p)
+		s.records.skip(p[:n])
+		return n, err
 	}
-	n := copy(p, s.stash.Buffered())
+	n := s.records.next(p[:copy(p, s.stash.Buffered())])
 	if n == 0 {
 		return 0, errWouldBlock
 	}
@@ -129,11 +142,107 @@ func (s *sock) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// tlsRecords follows the records of a TLS stream (RFC 8446, section 5.1).
+type tlsRecords struct {
+	header int // bytes of the header seen, if the record is not begun
+	length int // of the record, as far as its header was seen
+	left   int // bytes of the record not yet seen
+}
+
+// next returns how many of the bytes p belong to the record at hand.
+func (t *tlsRecords) next(p []byte) (n int) {
+	for ; t.left == 0 && n < len(p); n++ {
+		t.length = t.length<<8&0xffff | int(p[n])
+		if t.header++; t.header == 5 {
+			t.header, t.left = 0, t.length
+		}
+	}
+	run := min(t.left, len(p)-n)
+	t.left -= run
+	return n + run
+}
+
+func (t *tlsRecords) skip(p []byte) {
+	for len(p) > 0 {
+		p = p[t.next(p):]
+	}
+}
+
+// whole reports whether the last byte seen was the last one of a record.
+func (t *tlsRecords) whole() bool { return t.header == 0 && t.left == 0 }
+
 // Write counts what was handed to the kernel, so that it is known whether a peer can have seen anything.
-func (s *sock) Write(p []byte) (int, error) {
-	n, err := s.Conn.Write(p)
+func (s *sock) Write(p []byte) (n int, err error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.corked != nil {
+		if len(p) > cap(s.corked)-len(s.corked) {
+			if err := s.flush(); err != nil {
+				return 0, err
+			}
+		}
+		if len(p) <= cap(s.corked) {
+			s.corked = append(s.corked, p...)
+			return len(p), nil
+		}
+	}
+	return s.write(p)
+}
+
+// cork has what is written collected until uncork, so that several TLS records leave in one system call.
+func (s *sock) cork() {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.corked = http1.TakeBuffer(true)[:0]
+}
+
+// uncork sends what was collected.
+func (s *sock) uncork() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	err := s.flush()
+	http1.ReturnBuffer(s.corked[:cap(s.corked)])
+	s.corked = nil
+	return err
+}
+
+func (s *sock) flush() error {
+	p := s.corked
+	s.corked = p[:0]
+	if len(p) == 0 {
+		return nil
+	}
+	_, err := s.write(p)
+	return err
+}
+
+func (s *sock) write(p []byte) (n int, err error) {
+	if s.raw == nil {
+		n, err = s.Conn.Write(p)
+	} else {
+		s.rest, s.writeErr = p, nil
+		if err = s.raw.Write(s.writeCB); err == nil {
+			err = s.writeErr
+		}
+		n, s.rest = len(p)-len(s.rest), nil
+	}
 	s.wrote.Add(int64(n))
 	return n, err
+}
+
+// writable is called with the descriptor when there may be room to write, the first time before any wait.
+func (s *sock) writable(fd uintptr) bool {
+	for len(s.rest) > 0 {
+		n, err := tryWrite(fd, s.rest)
+		if err == errWouldBlock {
+			return false
+		}
+		if s.writeErr = err; err != nil {
+			return true
+		}
+		s.rest = s.rest[n:]
+	}
+	return true
 }
 
 // readWithin bounds the reads that follow: they fail after d, or up to an eighth sooner, since a deadline is only moved

@@ -7,10 +7,10 @@ import (
 	"syscall"
 )
 
-// rawConn returns nil: there is no waiting without a buffer here, so a sock reads as any connection does.
+// rawConn returns nil: there is no waiting without a buffer here, so a sock reads and writes as any connection does, and
+// the rest of this file is never called.
 func rawConn(net.Conn) syscall.RawConn { return nil }
 
-func tryRead(uintptr, []byte) (int, error) { return 0, errWouldBlock }
-
-// hungUp is never asked here: an agent that left is noticed when something is written to it.
-func hungUp(uintptr) bool { return false }
+func tryRead(uintptr, []byte) (int, error)  { return 0, errWouldBlock }
+func tryWrite(uintptr, []byte) (int, error) { return 0, errWouldBlock }
+func hungUp(uintptr) bool                   { return false }

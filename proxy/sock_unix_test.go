@@ -59,7 +59,7 @@ func tlsPair(t *testing.T) (*tls.Conn, *upstreamConn) {
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	c.sock.stashing = true
+	c.sock.stashing, c.more = true, true
 	c.rd = http1.NewReader(c)
 	return s, c
 }

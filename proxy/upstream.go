@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -71,6 +72,8 @@ type upstreamConn struct {
 	sock *sock
 	tls  *tls.Conn // nil over plain HTTP
 	rd   http1.Reader
+	more bool      // the tls.Conn may hold something that it was given
+	step bool      // what it was given is known: it once had nothing
 	used bool      // an exchange went over it
 	idle time.Time // since when
 }
@@ -165,7 +168,7 @@ func (u *upstream) dial(ctx context.Context) (_ *upstreamConn, err error) {
 		if err := c.tls.HandshakeContext(ctx); err != nil {
 			return nil, err
 		}
-		c.sock.stashing = true
+		c.sock.stashing, c.more = true, true
 	}
 	c.rd = http1.NewReader(c)
 	return c, nil
@@ -230,10 +233,12 @@ func (c *upstreamConn) ReadInto(r *http1.Reader) (int, error) {
 		return c.sock.ReadInto(r)
 	}
 	for {
-		if n, err := c.decrypt(r); err != errWouldBlock {
-			return n, err
+		if c.pending() {
+			if n, err := c.decrypt(r); err != errWouldBlock {
+				return n, err
+			}
+			r.Release()
 		}
-		r.Release()
 		if _, err := c.sock.stash.Fill(); err == io.EOF {
 			return 0, io.ErrUnexpectedEOF
 		} else if err != nil {
@@ -242,28 +247,46 @@ func (c *upstreamConn) ReadInto(r *http1.Reader) (int, error) {
 	}
 }
 
+// pending reports whether the tls.Conn may have something to say without more bytes from the network.
+func (c *upstreamConn) pending() bool { return c.more || len(c.sock.stash.Buffered()) > 0 }
+
 // decrypt moves what the stash holds into r, as far as there is room; errWouldBlock means that it yields nothing.
-func (c *upstreamConn) decrypt(r *http1.Reader) (int, error) {
-	total := 0
+func (c *upstreamConn) decrypt(r *http1.Reader) (total int, _ error) {
 	for {
-		n, err := c.tls.Read(r.Space())
+		p := r.Space()
+		n, err := c.tls.Read(p)
 		r.Stored(n)
 		total += n
+		// With room left over, all of the record was read, and what is behind it is in the stash or not there yet.
+		c.more = n == len(p) || !c.step || err != nil || !c.sock.records.whole()
+		if err == errWouldBlock {
+			c.more, c.step = false, true
+		}
 		switch {
-		case total > 0 && (err != nil || r.Free() == 0 || len(c.sock.stash.Buffered()) == 0):
-			return total, nil // an error will come again
+		case err != nil && total > 0:
+			return total, nil // it will come again
 		case err != nil:
 			return 0, err
+		case r.Free() == 0 || !c.pending():
+			return total, nil
 		}
 	}
 }
 
 func (c *upstreamConn) Write(p []byte) (int, error) {
-	if c.tls != nil {
+	if c.tls == nil {
+		return c.sock.Write(p)
+	}
+	if len(p) <= maxPlaintext {
 		return c.tls.Write(p)
 	}
-	return c.sock.Write(p)
+	c.sock.cork()
+	n, err := c.tls.Write(p)
+	return n, cmp.Or(err, c.sock.uncork())
 }
+
+// maxPlaintext is what one TLS record can hold (RFC 8446, section 5.1).
+const maxPlaintext = 1 << 14
 
 // alive reports whether an idle connection can be used: nothing has come but what TLS sends on its own, and no end.
 func (c *upstreamConn) alive() bool {
@@ -272,8 +295,8 @@ func (c *upstreamConn) alive() bool {
 		in = &c.sock.stash
 	}
 	_, err := c.sock.poll(in)
-	if c.tls != nil && (err == nil || err == errWouldBlock) {
-		_, err = c.decrypt(&c.rd) // what a response left behind would show here
+	if c.tls != nil && (err == nil || err == errWouldBlock && c.pending()) {
+		_, err = c.decrypt(&c.rd) // what a response left behind shows here too
 	}
 	c.rd.Release()
 	return err == errWouldBlock
