@@ -131,13 +131,12 @@ var badCertificates = map[FaultKind]func(*x509.Certificate) (selfSigned bool){
 }
 
 // config returns the configuration of a handshake that shows a bad certificate.
-// It has session keys of its own: a resumed session would show none at all.
+// It is made anew, and so has session keys of its own: a client that resumes a
+// session is shown no certificate at all.
 func (id *identity) config(kind FaultKind) (*tls.Config, error) {
 	cert, err := id.mint(badCertificates[kind])
 	if err != nil {
 		return nil, err
 	}
-	c := serverConfig(cert)
-	c.SessionTicketsDisabled = true
-	return c, nil
+	return serverConfig(cert), nil
 }

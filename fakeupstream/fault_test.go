@@ -1,7 +1,10 @@
 package fakeupstream_test
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"runtime"
@@ -13,26 +16,32 @@ import (
 )
 
 // outcome tells in a few words how a GET of target on a connection of its own
-// went. What is to take too long is given a fraction of a second.
+// went. What is to take too long is given a tenth of a second.
 func outcome(t *testing.T, up *fakeupstream.Server, target, want string) string {
 	t.Helper()
-	timeout := 20 * time.Second
-	switch want {
-	case "no answer: Client.Timeout":
-		timeout = time.Second / 10
-	case "broken body: Client.Timeout": // the head has to get through
-		timeout = time.Second / 2
-	}
 	client := *up.Client()
 	transport := client.Transport.(*http.Transport).Clone()
 	defer transport.CloseIdleConnections()
 	transport.MaxResponseHeaderBytes = 64 << 10
-	client.Transport, client.Timeout = transport, timeout
-	resp, err := client.Get(up.URL + target)
+	client.Transport = transport
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	const patience = time.Second / 10
+	if want == "no answer: too late" {
+		time.AfterFunc(patience, cancel)
+	}
+	req, err := http.NewRequestWithContext(ctx, "GET", up.URL+target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return "no answer: " + short(err)
 	}
 	defer resp.Body.Close()
+	if want == "broken body: too late" {
+		time.AfterFunc(patience, cancel)
+	}
 	if _, err := io.ReadAll(resp.Body); err != nil {
 		return "broken body: " + short(err)
 	}
@@ -40,8 +49,11 @@ func outcome(t *testing.T, up *fakeupstream.Server, target, want string) string 
 }
 
 func short(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "too late"
+	}
 	for _, word := range []string{
-		"refused", "reset", "Client.Timeout", "unexpected EOF", "EOF", "somebody-else.test", "certificate has expired",
+		"refused", "reset", "unexpected EOF", "EOF", "somebody-else.test", "certificate has expired",
 		"unknown authority", "malformed HTTP status code", "malformed HTTP response", "malformed MIME header", "exceeded",
 	} {
 		if strings.Contains(err.Error(), word) {
@@ -61,13 +73,13 @@ func TestFaults(t *testing.T) {
 		want   string
 	}{
 		{fakeupstream.Fault{Kind: fakeupstream.FaultRefuse}, "/echo", "no answer: refused"},
-		{fakeupstream.Fault{Kind: fakeupstream.FaultAcceptHang}, "/echo", "no answer: Client.Timeout"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultAcceptHang}, "/echo", "no answer: too late"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultAcceptReset}, "/echo", "no answer: reset"},
-		{fakeupstream.Fault{Kind: fakeupstream.FaultTLSHang}, "/echo", "no answer: Client.Timeout"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultTLSHang}, "/echo", "no answer: too late"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultCertWrongName}, "/echo", "no answer: somebody-else.test"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultCertExpired}, "/echo", "no answer: certificate has expired"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultCertSelfSigned}, "/echo", "no answer: unknown authority"},
-		{fakeupstream.Fault{Kind: fakeupstream.FaultHangHead}, "/echo", "no answer: Client.Timeout"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultHangHead}, "/echo", "no answer: too late"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultNoAnswer}, "/echo", "no answer: EOF"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultNoAnswer, Then: fakeupstream.Reset}, "/echo", "no answer: reset"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultReset}, "/echo", "no answer: reset"},
@@ -79,14 +91,14 @@ func TestFaults(t *testing.T) {
 		{fakeupstream.Fault{Kind: fakeupstream.FaultTruncate, After: 10}, "/bytes?n=99", "broken body: unexpected EOF"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultTruncate, After: 10}, "/sse?n=9&ms=1", "broken body: unexpected EOF"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultTruncate, After: 10, Then: fakeupstream.Reset}, "/bytes?n=99", "broken body: reset"},
-		{fakeupstream.Fault{Kind: fakeupstream.FaultTruncate, After: 10, Then: fakeupstream.Hang}, "/bytes?n=99", "broken body: Client.Timeout"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultTruncate, After: 10, Then: fakeupstream.Hang}, "/bytes?n=99", "broken body: too late"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultCutChunked, After: 10}, "/bytes?n=99", "broken body: unexpected EOF"},
-		{fakeupstream.Fault{Kind: fakeupstream.FaultLatency, Every: time.Hour}, "/echo", "no answer: Client.Timeout"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultLatency, Every: time.Hour}, "/echo", "no answer: too late"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultLatency, Every: time.Millisecond}, "/echo", "fine"},
-		{fakeupstream.Fault{Kind: fakeupstream.FaultDrip, Every: time.Hour}, "/echo", "no answer: Client.Timeout"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultDrip, Every: time.Hour}, "/echo", "no answer: too late"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultDrip, Size: 99, Every: time.Millisecond}, "/bytes?n=999", "fine"},
-		{fakeupstream.Fault{Kind: fakeupstream.FaultBandwidth, Size: 1000}, "/bytes?n=100000", "broken body: Client.Timeout"},
-		{fakeupstream.Fault{Kind: fakeupstream.FaultBandwidth, Size: 1000}, "/bytes?n=100000&piece=10", "broken body: Client.Timeout"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultBandwidth, Size: 1000}, "/bytes?n=100000", "broken body: too late"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultBandwidth, Size: 1000}, "/bytes?n=100000&piece=10", "broken body: too late"},
 	}
 	used := map[fakeupstream.FaultKind]bool{fakeupstream.FaultStale: true, fakeupstream.FaultSlowRead: true} // below
 	for _, tt := range tests {
@@ -201,6 +213,26 @@ func TestFaultStale(t *testing.T) {
 			t.Errorf("%v: afterwards: %s", then, got)
 		}
 	}
+}
+
+func TestBadCertificateIsShownToAClientThatResumes(t *testing.T) {
+	up := start(t)
+	transport := up.Client().Transport.(*http.Transport)
+	transport.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+	transport.DisableKeepAlives = true
+	for i := range 2 {
+		body(t, get(t, up, "/echo"))
+		if q := up.Requests()[i]; q.Resumed != (i > 0) {
+			t.Errorf("request %d: resumed %v", i, q.Resumed)
+		}
+	}
+	if err := up.Inject(fakeupstream.Fault{Kind: fakeupstream.FaultCertExpired, Count: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := up.Client().Get(up.URL + "/echo"); err == nil || short(err) != "certificate has expired" {
+		t.Errorf("error %v", err)
+	}
+	body(t, get(t, up, "/echo"))
 }
 
 func TestFaultSlowRead(t *testing.T) {
