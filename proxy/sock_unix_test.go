@@ -220,3 +220,142 @@ func TestDeadlines(t *testing.T) {
 		t.Error("kept a deadline that is too near")
 	}
 }
+
+// TestRawIO holds tryRead and tryWrite to what their callers rely on.
+func TestRawIO(t *testing.T) {
+	client, server := pipe(t)
+	raw := rawConn(server)
+	try := func(f func(fd uintptr) (int, error)) (n int, err error) {
+		if e := raw.Control(func(fd uintptr) { n, err = f(fd) }); e != nil {
+			t.Fatal(e)
+		}
+		return n, err
+	}
+	p := make([]byte, 1<<20)
+	read := func(fd uintptr) (int, error) { return tryRead(fd, p) }
+	write := func(fd uintptr) (int, error) { return tryWrite(fd, p) }
+	if n, err := try(read); n != 0 || err != errWouldBlock {
+		t.Errorf("read with nothing there: %d, %v", n, err)
+	}
+	total := 0
+	for {
+		n, err := try(write)
+		if err == errWouldBlock {
+			break
+		}
+		if n <= 0 || err != nil {
+			t.Fatalf("write: %d, %v", n, err)
+		}
+		total += n
+	}
+	client.Write([]byte("hello"))
+	client.(*net.TCPConn).CloseWrite()
+	s := newSock(server)
+	r := http1.NewReader(s)
+	for {
+		if _, err := r.Fill(); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if string(r.Buffered()) != "hello" {
+		t.Errorf("read %q", r.Buffered())
+	}
+	if n, err := try(read); n != 0 || err != nil {
+		t.Errorf("read at the end: %d, %v", n, err)
+	}
+	if n, err := io.Copy(io.Discard, io.LimitReader(client, int64(total))); n != int64(total) || err != nil {
+		t.Errorf("%d of %d bytes arrived, %v", n, total, err)
+	}
+	client.(*net.TCPConn).SetLinger(0)
+	client.Close()
+	var err error
+	for err == nil || err == errWouldBlock {
+		_, err = try(write)
+	}
+	if err != syscall.ECONNRESET && err != syscall.EPIPE {
+		t.Errorf("write after a reset: %v", err)
+	}
+}
+
+// TestWriteBlocks: what does not fit is written once the peer reads, and counted.
+func TestWriteBlocks(t *testing.T) {
+	client, server := pipe(t)
+	s := newSock(server)
+	p := []byte(strings.Repeat("0123456789abcdef", 1<<18))
+	done := make(chan error, 1)
+	go func() {
+		n, err := s.Write(p)
+		if err == nil && n != len(p) {
+			err = io.ErrShortWrite
+		}
+		done <- err
+	}()
+	got := make([]byte, len(p))
+	if _, err := io.ReadFull(client, got); err != nil || string(got) != string(p) {
+		t.Errorf("the bytes differ, %v", err)
+	}
+	if err := <-done; err != nil || s.wrote.Load() != int64(len(p)) {
+		t.Errorf("wrote %d, %v", s.wrote.Load(), err)
+	}
+	s.writeWithin(time.Millisecond)
+	for {
+		if _, err := s.Write(p); err != nil {
+			if !isTimeout(err) {
+				t.Errorf("got %v", err)
+			}
+			return
+		}
+	}
+}
+
+// TestCork: what is written while corked leaves in order, whatever its size.
+func TestCork(t *testing.T) {
+	client, server := pipe(t)
+	s := newSock(server)
+	var want strings.Builder
+	s.cork()
+	for i, size := range []int{1, 100, http1.LargeBuffer - 100, 50, http1.LargeBuffer, http1.LargeBuffer + 1, 7} {
+		p := strings.Repeat(string(rune('a'+i)), size)
+		want.WriteString(p)
+		if n, err := s.Write([]byte(p)); n != size || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if s.wrote.Load() == int64(want.Len()) {
+		t.Error("nothing was held back")
+	}
+	if err := s.uncork(); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, want.Len())
+	if _, err := io.ReadFull(client, got); err != nil || string(got) != want.String() {
+		t.Errorf("the bytes differ, %v", err)
+	}
+}
+
+func TestTLSRecords(t *testing.T) {
+	stream := "\x17\x03\x03\x00\x03abc" + "\x17\x03\x03\x00\x00" + "\x17\x03\x03\x01\x01" + strings.Repeat("x", 257)
+	for size := 1; size <= len(stream); size++ {
+		var r tlsRecords
+		var ends []int
+		for at := 0; at < len(stream); {
+			n := r.next([]byte(stream[at:min(at+size, len(stream))]))
+			if n == 0 {
+				t.Fatalf("by %d: no progress at %d", size, at)
+			}
+			if at += n; r.whole() {
+				ends = append(ends, at)
+			}
+		}
+		if len(ends) == 0 || ends[len(ends)-1] != len(stream) {
+			t.Errorf("by %d: records end at %v", size, ends)
+		}
+		for _, end := range ends {
+			if end != 8 && end != 13 && end != len(stream) {
+				t.Errorf("by %d: a record ends at %d", size, end)
+			}
+		}
+	}
+}
