@@ -16,7 +16,8 @@ import (
 )
 
 // outcome tells in a few words how a GET of target on a connection of its own
-// went. What is to take too long is given a tenth of a second.
+// went. What is to take too long is given a tenth of a second from when the
+// server has got hold of it.
 func outcome(t *testing.T, up *fakeupstream.Server, target, want string) string {
 	t.Helper()
 	client := *up.Client()
@@ -28,7 +29,11 @@ func outcome(t *testing.T, up *fakeupstream.Server, target, want string) string 
 	defer cancel()
 	const patience = time.Second / 10
 	if want == "no answer: too late" {
-		time.AfterFunc(patience, cancel)
+		held := holding(up)
+		go func() {
+			held()
+			time.AfterFunc(patience, cancel)
+		}()
 	}
 	req, err := http.NewRequestWithContext(ctx, "GET", up.URL+target, nil)
 	if err != nil {
@@ -46,6 +51,29 @@ func outcome(t *testing.T, up *fakeupstream.Server, target, want string) string 
 		return "broken body: " + short(err)
 	}
 	return "fine"
+}
+
+// holding returns a function that waits until a further connection was accepted
+// and, if its fault is one of requests, until a further request has met it.
+func holding(up *fakeupstream.Server) func() {
+	accepted, _ := up.Connections()
+	known := len(up.Requests())
+	faults := up.Faults()
+	return func() {
+		for n := accepted; n == accepted; n, _ = up.Connections() {
+			runtime.Gosched()
+		}
+		if !ofConnections[faults[0].Kind] {
+			up.WaitArriving(context.Background(), func(*fakeupstream.Request) bool { return len(up.Requests()) > known })
+		}
+	}
+}
+
+// ofConnections are the faults that no request gets through.
+var ofConnections = map[fakeupstream.FaultKind]bool{
+	fakeupstream.FaultRefuse: true, fakeupstream.FaultAcceptHang: true, fakeupstream.FaultAcceptReset: true,
+	fakeupstream.FaultTLSHang: true, fakeupstream.FaultCertWrongName: true,
+	fakeupstream.FaultCertExpired: true, fakeupstream.FaultCertSelfSigned: true,
 }
 
 func short(err error) string {
@@ -146,11 +174,6 @@ func TestFaults(t *testing.T) {
 // TestFaultsLeaveNothingBehind closes the server while clients are in the
 // middle of each fault; start checks what is left.
 func TestFaultsLeaveNothingBehind(t *testing.T) {
-	connection := map[fakeupstream.FaultKind]bool{ // no request gets through them
-		fakeupstream.FaultRefuse: true, fakeupstream.FaultAcceptHang: true, fakeupstream.FaultAcceptReset: true,
-		fakeupstream.FaultTLSHang: true, fakeupstream.FaultCertWrongName: true,
-		fakeupstream.FaultCertExpired: true, fakeupstream.FaultCertSelfSigned: true,
-	}
 	for _, kind := range fakeupstream.FaultKinds() {
 		t.Run(string(kind), func(t *testing.T) {
 			up := start(t)
@@ -172,7 +195,7 @@ func TestFaultsLeaveNothingBehind(t *testing.T) {
 					runtime.Gosched()
 				}
 			}
-			if !connection[kind] {
+			if !ofConnections[kind] {
 				if _, err := up.WaitArriving(t.Context(), func(q *fakeupstream.Request) bool { return len(q.Faults) == 1 }); err != nil {
 					t.Error(err)
 				}
