@@ -194,36 +194,44 @@ func (x *exchange) send() (*upstreamConn, error) {
 			return nil, err
 		}
 		x.event.Reused = up.used
-		x.resp.Reset()
 		before := up.sock.wrote.Load()
-		up.sock.writeWithin(x.srv.timeouts.Silence)
-		_, err = up.Write(x.out)
+		if err = x.ask(up); err == nil {
+			return up, nil
+		}
 		untouched := up.sock.wrote.Load() == before
-		if err == nil {
-			if x.unread > 0 {
-				x.dropOut()
-				if x.req.Expect && len(x.agent.rd.Buffered()) == 0 {
-					x.agent.sock.writeWithin(x.srv.timeouts.Silence)
-					x.agent.sock.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")) // an error will come again
-				}
-				x.upload = startUpload(x.agent, up, x.unread)
-			}
-			err = x.readResponse(up)
-			if err == nil {
-				return up, nil
-			}
-		}
-		x.agent.detach()
-		if x.upload != nil {
-			x.upload.stop()
-		}
 		heard := len(up.rd.Buffered()) > 0 || x.event.FirstByte > 0
+		stale := up.used && !heard && !isTimeout(err) && x.out != nil && (untouched || x.safe)
+		x.agent.detach()
 		up.free()
-		stale := up.used && !heard && !isTimeout(err) && x.upload == nil && (untouched || x.safe)
 		if fresh || !stale || x.agent.isGone() {
 			return nil, err
 		}
 	}
+}
+
+// ask writes the request to one connection and reads the head of the response. After an error the upload, if there is
+// one, has ended; out is still there only if the request may be sent again.
+func (x *exchange) ask(up *upstreamConn) error {
+	x.resp.Reset()
+	up.sock.writeWithin(x.srv.timeouts.Silence)
+	if _, err := up.Write(x.out); err != nil {
+		return err
+	}
+	if !x.safe || x.unread > 0 {
+		x.dropOut() // the answer can be minutes away
+	}
+	if x.unread > 0 {
+		if x.req.Expect && len(x.agent.rd.Buffered()) == 0 {
+			x.agent.sock.writeWithin(x.srv.timeouts.Silence)
+			x.agent.sock.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")) // an error will come again
+		}
+		x.upload = startUpload(x.agent, up, x.unread)
+	}
+	err := x.readResponse(up)
+	if err != nil && x.upload != nil {
+		x.upload.stop()
+	}
+	return err
 }
 
 // readResponse reads up to the head of the final response, passing interim ones on.

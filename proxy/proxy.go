@@ -20,8 +20,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -262,11 +264,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 // snapshot returns the agents there are; s.mu is held.
 func (s *Server) snapshot() []*agent {
-	agents := make([]*agent, 0, len(s.agents))
-	for a := range s.agents {
-		agents = append(agents, a)
-	}
-	return agents
+	return slices.AppendSeq(make([]*agent, 0, len(s.agents)), maps.Keys(s.agents))
 }
 
 // sweep looks after agents that left while their upstream is silent, and after connections that have been idle for too
@@ -280,13 +278,13 @@ func (s *Server) sweep() {
 			return
 		case now := <-tick.C:
 			s.mu.Lock()
-			agents := s.snapshot()
-			for _, u := range s.upstreams {
-				u.closeIdle(now.Add(-idleUpstream))
-			}
+			agents, upstreams := s.snapshot(), slices.Collect(maps.Values(s.upstreams))
 			s.mu.Unlock()
 			for _, a := range agents {
 				a.sweep()
+			}
+			for _, u := range upstreams {
+				u.closeIdle(now.Add(-idleUpstream))
 			}
 		}
 	}
