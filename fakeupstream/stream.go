@@ -124,16 +124,17 @@ func newStream(p params) (Behaviour, error) {
 		if _, err := x.ReadBody(); err != nil {
 			return err
 		}
-		if err := x.Head(http.StatusOK, Chunked, 0, eventStream...); err != nil {
-			return err
-		}
 		if x.bodless {
-			return nil
+			return x.Head(http.StatusOK, Chunked, 0, eventStream...)
 		}
+		// Open before its head is sent: a client that has the head gets every event from then on.
 		st := &stream{commands: make(chan command), over: make(chan struct{})}
 		all := &x.c.s.streams
 		all.change(func() { all.open[name] = append(all.open[name], st) })
-		err := st.follow(x)
+		err := x.Head(http.StatusOK, Chunked, 0, eventStream...)
+		if err == nil {
+			err = st.follow(x)
+		}
 		all.change(func() {
 			st.left = errors.Is(err, errGone)
 			i := slices.Index(all.open[name], st)
@@ -236,7 +237,7 @@ func (s *Server) openStreams(ctx context.Context, name string) ([]*stream, error
 	}
 }
 
-// WaitStream waits until a stream of that name is open: its head was sent.
+// WaitStream waits until a stream of that name is open: its head was sent, or is being sent.
 func (s *Server) WaitStream(ctx context.Context, name string) error {
 	ctx, cancel := s.waiting(ctx)
 	defer cancel()
