@@ -28,6 +28,8 @@ type agent struct {
 	count uint64
 	seen  uint64
 
+	restful atomic.Bool // it waited for a request in the last two sweeps
+
 	mu     sync.Mutex
 	gone   bool               // the agent left, or is to be cut off
 	up     *upstreamConn      // what the exchange under way holds
@@ -53,7 +55,11 @@ func (a *agent) serve() {
 	for {
 		if len(a.rd.Buffered()) == 0 {
 			a.rd.Release()
-			a.sock.readWithin(a.srv.timeouts.Idle)
+			if wait := a.srv.timeouts.Idle; a.count == 0 {
+				a.sock.readWithin(min(wait, a.srv.timeouts.Head)) // whoever connects wants to say something
+			} else {
+				a.sock.readWithin(wait)
+			}
 			if _, err := a.rd.Fill(); err != nil {
 				return
 			}
@@ -69,7 +75,7 @@ func (a *agent) serve() {
 			a.sock.reset()
 			return
 		case closeLingering:
-			a.linger()
+			a.linger(lingerFor)
 			return
 		}
 		if a.srv.draining.Load() {
@@ -84,9 +90,9 @@ func (a *agent) close() {
 }
 
 // linger tells the agent that nothing more comes and reads what it still sends, so that it can read its answer.
-func (a *agent) linger() {
+func (a *agent) linger(d time.Duration) {
 	a.sock.closeWrite()
-	a.sock.Conn.SetReadDeadline(time.Now().Add(lingerFor))
+	a.sock.Conn.SetReadDeadline(time.Now().Add(d))
 	for {
 		a.rd.Discard()
 		if _, err := a.rd.Fill(); err != nil {
@@ -109,6 +115,7 @@ func (a *agent) sweep() {
 	if busy != 0 && busy == a.seen && a.sock.gone() {
 		a.abandon()
 	}
+	a.restful.Store(busy == 0 && a.seen == 0)
 	a.seen = busy
 }
 

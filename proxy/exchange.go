@@ -97,7 +97,7 @@ func (x *exchange) readHead() (_ *Refusal, ok bool) {
 	rd := &x.agent.rd
 	var by time.Time
 	for {
-		n, err := x.req.Parse(rd.Buffered(), &requestLimits)
+		n, err := x.req.Parse(rd.Buffered(), x.srv.heads.up)
 		switch err {
 		case nil:
 			x.isHead = string(x.req.Method) == "HEAD"
@@ -125,11 +125,11 @@ func (x *exchange) readHead() (_ *Refusal, ok bool) {
 		x.unread = unknown
 		switch err {
 		case http1.ErrTargetTooLong:
-			return refuseTargetTooLong.because(": more than %d bytes", requestLimits.Target), true
+			return refuseTargetTooLong.because(": more than %d bytes", x.srv.limits.Target), true
 		case http1.ErrHeadTooLarge:
-			return refuseHeadTooLarge.because(": more than %d bytes", requestLimits.Head), true
+			return refuseHeadTooLarge.because(": more than %d bytes", x.srv.limits.Head), true
 		case http1.ErrTooManyFields:
-			return refuseHeadTooLarge.because(": more than %d header fields", requestLimits.Fields), true
+			return refuseTooManyFields.because(": more than %d", x.srv.limits.Fields), true
 		}
 		return refuseMalformed.because(": %v", err), true
 	}
@@ -237,7 +237,7 @@ func (x *exchange) ask(up *upstreamConn) error {
 // readResponse reads up to the head of the final response, passing interim ones on.
 func (x *exchange) readResponse(up *upstreamConn) error {
 	for interim := 0; ; {
-		n, err := x.resp.Parse(up.rd.Buffered(), &responseLimits)
+		n, err := x.resp.Parse(up.rd.Buffered(), x.srv.heads.down)
 		switch {
 		case err == http1.ErrIncomplete:
 			if err := x.awaitResponse(up); err != nil {
@@ -438,7 +438,7 @@ func (x *exchange) more(up *upstreamConn) ([]byte, error) {
 func (x *exchange) readTrailer(up *upstreamConn) error {
 	var t http1.Trailer
 	for {
-		n, err := t.Parse(up.rd.Buffered(), &requestLimits)
+		n, err := t.Parse(up.rd.Buffered(), x.srv.heads.down)
 		if err == http1.ErrIncomplete {
 			up.sock.readWithin(x.srv.timeouts.Silence)
 			if _, err := up.rd.Fill(); err != nil {
@@ -543,9 +543,15 @@ func (x *exchange) refuseUpstream(err error) ending {
 	case x.agent.isGone() || x.agentErr != nil:
 	case x.upload != nil && isTimeout(x.upload.agentErr):
 		return x.refuse(&refuseBodyTimeout)
+	case x.upload != nil && x.upload.agentErr == errTooSlow:
+		return x.refuse(refuseBodySlow.because(": less than %d bytes a second", x.srv.limits.Rate))
 	case x.upload != nil && x.upload.agentErr != nil:
 	case isTimeout(err):
 		return x.refuse(&refuseUpstreamSilent)
+	case err == http1.ErrHeadTooLarge:
+		return x.refuse(refuseResponseHead.because(": more than %d bytes", x.srv.limits.ResponseHead))
+	case err == http1.ErrTooManyFields:
+		return x.refuse(refuseResponseHead.because(": more than %d header fields", x.srv.heads.down.Fields))
 	default:
 		return x.refuse(refuseUpstream.because(": %s", describe(err)))
 	}

@@ -159,7 +159,7 @@ func TestPushBody(t *testing.T) {
 func parsed(t *testing.T, head string) *http1.Request {
 	t.Helper()
 	var q http1.Request
-	if _, err := q.Parse([]byte(head), &requestLimits); err != nil {
+	if _, err := q.Parse([]byte(head), DefaultLimits.request()); err != nil {
 		t.Fatalf("%q: %v", head, err)
 	}
 	return &q

@@ -3,7 +3,8 @@
 //
 // The life of one exchange, a file per step:
 //
-//   - agent.go accepts the connection and waits for a request; proxy/http1 parses its head.
+//   - crowd.go gives an agent's connection its place, agent.go waits there for a request; proxy/http1 parses its head.
+//     limits.go bounds everything that an agent or an upstream could make grow.
 //   - policy.go refuses what is refused everywhere: methods, dot segments, git push, chunked bodies. refusal.go is the
 //     table of everything that can be answered instead of forwarding.
 //   - route.go finds the route with the longest prefix in the table that config.go read; credential.go knows its token.
@@ -56,17 +57,9 @@ func (t Timeouts) orDefault() Timeouts {
 	return t
 }
 
-var (
-	requestLimits  = http1.Limits{Head: 64 << 10, Fields: 256, Target: 16 << 10}
-	responseLimits = http1.Limits{Head: 256 << 10, Fields: 1024}
-)
-
 const (
 	// maxInterim is how many 1xx responses one exchange may have.
 	maxInterim = 64
-
-	// maxAgents is how many connections of agents are served at a time; further ones wait to be accepted.
-	maxAgents = 16384
 
 	// sweepEvery is how often agents are looked at that wait for an answer: one that left is noticed within twice that.
 	sweepEvery = 250 * time.Millisecond
@@ -75,6 +68,7 @@ const (
 // Options configures a Server. The zero value serves with the defaults, without a log.
 type Options struct {
 	Timeouts Timeouts
+	Limits   Limits
 	Getenv   func(string) string // where tokens come from; os.Getenv if nil
 	Warn     func(string)        // told, one line each, of what an operator must know; may be nil
 	Observer Observer            // told of every finished exchange; may be nil
@@ -84,6 +78,8 @@ type Options struct {
 // Server proxies agents' requests. Load a configuration before Serve.
 type Server struct {
 	timeouts Timeouts
+	limits   Limits
+	heads    struct{ up, down *http1.Limits } // of requests and of responses
 	getenv   func(string) string
 	warn     func(string)
 	observer Observer
@@ -95,6 +91,7 @@ type Server struct {
 	mu        sync.Mutex
 	listeners map[net.Listener]bool
 	agents    map[*agent]bool
+	crowd     crowd
 	left      chan struct{} // closed when the last agent is gone while draining
 	sweeping  sync.Once
 	stopped   chan struct{} // closed when Shutdown is done
@@ -103,8 +100,10 @@ type Server struct {
 
 // New returns a Server without routes.
 func New(o Options) *Server {
-	s := &Server{timeouts: o.Timeouts.orDefault(), getenv: o.Getenv, warn: o.Warn, observer: o.Observer, roots: o.RootCAs,
+	s := &Server{timeouts: o.Timeouts.orDefault(), limits: o.Limits.orDefault(), getenv: o.Getenv, warn: o.Warn, observer: o.Observer, roots: o.RootCAs,
 		listeners: map[net.Listener]bool{}, agents: map[*agent]bool{}, left: make(chan struct{}), stopped: make(chan struct{}), upstreams: map[origin]*upstream{}}
+	s.heads.up, s.heads.down = s.limits.request(), s.limits.response()
+	s.crowd = newCrowd(s.limits.Agents)
 	if s.getenv == nil {
 		s.getenv = os.Getenv
 	}
@@ -171,9 +170,7 @@ func (s *Server) Serve(ln net.Listener) error {
 		s.mu.Unlock()
 	}()
 	s.sweeping.Do(func() { go s.sweep() })
-	places := make(chan struct{}, maxAgents)
 	for {
-		places <- struct{}{}
 		conn, err := ln.Accept()
 		if err != nil {
 			if s.draining.Load() {
@@ -184,21 +181,16 @@ func (s *Server) Serve(ln net.Listener) error {
 			}
 			// Out of descriptors, or a connection that was gone before it was accepted: neither may end the process.
 			s.warn("accept: " + err.Error())
+			s.makeRoom()
 			time.Sleep(50 * time.Millisecond)
-			<-places
 			continue
 		}
 		a := newAgent(s, conn)
 		if !s.enter(a) {
 			conn.Close()
-			<-places
 			continue
 		}
-		go func() {
-			defer func() { <-places }()
-			defer s.leave(a)
-			a.serve()
-		}()
+		s.admitAgent(a)
 	}
 }
 

@@ -20,10 +20,12 @@ const ErrorField = "X-Cred-Proxy-Error"
 // Every refusal there is. Where a message says more than stands here, what is added comes from the agent's own request
 // or from our own words, never from an upstream's.
 var (
+	refuseBusy           = Refusal{503, "busy", "cred-proxy: too many connections"}
 	refuseMalformed      = Refusal{400, "malformed", "malformed request"}
 	refuseHeadTimeout    = Refusal{408, "head-timeout", "request head not complete in time"}
 	refuseTargetTooLong  = Refusal{414, "target-too-long", "request target too long"}
 	refuseHeadTooLarge   = Refusal{431, "head-too-large", "request head too large"}
+	refuseTooManyFields  = Refusal{431, "too-many-fields", "too many header fields"}
 	refuseMethod         = Refusal{501, "method", "Unsupported method"}
 	refuseAbsolute       = Refusal{400, "absolute-form", "absolute-form request target refused: set a base URL (for example ANTHROPIC_BASE_URL), not HTTP_PROXY"}
 	refusePath           = Refusal{400, "path", "path refused"}
@@ -34,16 +36,17 @@ var (
 	refuseEncoding       = Refusal{400, "transfer-encoding", "invalid Transfer-Encoding"}
 	refuseChunked        = Refusal{411, "chunked", "cred-proxy: chunked request bodies not supported in v1"}
 	refuseBodyTimeout    = Refusal{408, "body-timeout", "request body stopped arriving"}
+	refuseBodySlow       = Refusal{408, "body-slow", "request body arrives too slowly"}
 	refuseUpstream       = Refusal{502, "upstream", "upstream connection failed"}
+	refuseResponseHead   = Refusal{502, "response-head-too-large", "upstream connection failed: response head too large"}
 	refuseUpstreamSilent = Refusal{504, "upstream-timeout", "upstream connection failed: timed out"}
-	refuseInternal       = Refusal{500, "internal", "cred-proxy: internal error"}
 )
 
 // Refusals returns every refusal there is, in the order in which an exchange can meet them.
 func Refusals() []Refusal {
-	return slices.Clone([]Refusal{refuseMalformed, refuseHeadTimeout, refuseTargetTooLong, refuseHeadTooLarge,
-		refuseMethod, refuseAbsolute, refusePath, refusePush, refuseNoRoute, refuseToken, refuseLength, refuseEncoding,
-		refuseChunked, refuseBodyTimeout, refuseUpstream, refuseUpstreamSilent, refuseInternal})
+	return slices.Clone([]Refusal{refuseBusy, refuseMalformed, refuseHeadTimeout, refuseTargetTooLong, refuseHeadTooLarge,
+		refuseTooManyFields, refuseMethod, refuseAbsolute, refusePath, refusePush, refuseNoRoute, refuseToken, refuseLength, refuseEncoding,
+		refuseChunked, refuseBodyTimeout, refuseBodySlow, refuseUpstream, refuseResponseHead, refuseUpstreamSilent})
 }
 
 // because returns the refusal with its message continued.

@@ -32,6 +32,8 @@ func startUpload(a *agent, up *upstreamConn, n int64) *upload {
 func (u *upload) run() {
 	defer close(u.done)
 	defer func() { u.ended.Store(time.Now().UnixNano()) }()
+	var waited time.Duration // for the agent
+	var got int64
 	a, silence := u.agent, u.agent.srv.timeouts.Silence
 	for left := u.left.Load(); left > 0; {
 		if len(a.rd.Buffered()) == 0 {
@@ -40,7 +42,13 @@ func (u *upload) run() {
 			if u.stopped.Load() {
 				return
 			}
-			if _, err := a.rd.Fill(); err != nil {
+			began := time.Now()
+			n, err := a.rd.Fill()
+			waited, got = waited+time.Since(began), got+int64(n)
+			if err == nil && a.srv.tooSlow(got, waited) {
+				err = errTooSlow
+			}
+			if err != nil {
 				if !u.stopped.Load() {
 					u.agentErr = err
 				}

@@ -10,7 +10,13 @@ import (
 	"runtime/debug"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Getenv, os.Stdout, os.Stderr)) }
+func main() {
+	// First of all, and for every command: the tokens are in the environment from the start.
+	if err := seal(); err != nil {
+		fmt.Fprintf(os.Stderr, "cred-proxy: %v\n", err)
+	}
+	os.Exit(run(os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
+}
 
 // The exit codes.
 const (

@@ -22,11 +22,12 @@ type options struct {
 	addrFile string
 	drain    time.Duration
 	timeouts proxy.Timeouts
+	limits   proxy.Limits
 }
 
 func defaultOptions() *options {
 	return &options{routes: "/run/cred-proxy/routes.json", port: 9099, bind: "0.0.0.0", drain: 10 * time.Second,
-		timeouts: proxy.DefaultTimeouts}
+		timeouts: proxy.DefaultTimeouts, limits: proxy.DefaultLimits}
 }
 
 // setting is one option: a flag, and the environment variable of the same meaning.
@@ -60,9 +61,15 @@ func (o *options) settings() []setting {
 		{"dial-timeout", "to connect to an upstream", (*durationValue)(&o.timeouts.Dial)},
 		{"tls-timeout", "for the TLS handshake with it", (*durationValue)(&o.timeouts.TLS)},
 		{"response-timeout", "from the end of a request to the head of the response", (*durationValue)(&o.timeouts.Response)},
-		{"silence-timeout", "without a byte in the middle of a body", (*durationValue)(&o.timeouts.Silence)},
-		{"head-timeout", "for an agent to send a request's head", (*durationValue)(&o.timeouts.Head)},
+		{"silence-timeout", "without a byte in the middle of a body, either way", (*durationValue)(&o.timeouts.Silence)},
+		{"head-timeout", "for an agent to send a request's head, and its first byte after connecting", (*durationValue)(&o.timeouts.Head)},
 		{"idle-timeout", "between two requests of an agent's connection", (*durationValue)(&o.timeouts.Idle)},
+		{"max-agents", "connections of agents at a time", (*countValue)(&o.limits.Agents)},
+		{"max-head", "of a request's head", (*sizeValue)(&o.limits.Head)},
+		{"max-fields", "header fields of a request; of a response four times as many", (*countValue)(&o.limits.Fields)},
+		{"max-target", "of a request's target", (*sizeValue)(&o.limits.Target)},
+		{"max-response-head", "of a response's head", (*sizeValue)(&o.limits.ResponseHead)},
+		{"min-rate", "bytes a second of a request's body, once -silence-timeout was spent waiting for it", (*countValue)(&o.limits.Rate)},
 		{"drain-timeout", "to finish what runs when told to stop", (*durationValue)(&o.drain)},
 	}
 }

@@ -31,7 +31,8 @@ func (p *program) serve(args []string) int {
 	signal.Notify(signals, append(stopSignals, reloadSignals...)...)
 	defer signal.Stop(signals)
 
-	srvOptions := proxy.Options{Timeouts: o.timeouts, Getenv: p.getenv, Warn: func(s string) { p.say("%s", s) }}
+	p.fitDescriptors(&o.limits)
+	srvOptions := proxy.Options{Timeouts: o.timeouts, Limits: o.limits, Getenv: p.getenv, Warn: func(s string) { p.say("%s", s) }}
 	if o.debug {
 		srvOptions.Observer = proxy.LogTo(p.stderr)
 	}

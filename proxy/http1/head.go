@@ -112,8 +112,15 @@ func (h *head) parseFields(p []byte, limit int) error {
 		h.Fields = append(h.Fields, f)
 		h.note(f)
 	}
+	if len(h.connection) > maxConnectionOptions {
+		return Malformed("too many connection options")
+	}
 	return nil
 }
+
+// maxConnectionOptions is how many options the Connection fields of a head may have. Each is compared with the name of
+// each field: without a bound, one head could keep a processor busy for seconds.
+const maxConnectionOptions = 64
 
 // note remembers what a field says about framing and the connection.
 func (h *head) note(f Field) {
@@ -141,7 +148,7 @@ func (h *head) note(f Field) {
 
 // options collects the elements of a Connection field.
 func (h *head) options(list []byte) {
-	for len(list) > 0 {
+	for len(list) > 0 && len(h.connection) <= maxConnectionOptions {
 		o := list
 		if i := bytes.IndexByte(list, ','); i >= 0 {
 			o, list = list[:i], list[i+1:]

@@ -1,0 +1,23 @@
+//go:build linux || darwin
+
+package main
+
+import "golang.org/x/sys/unix"
+
+// raiseDescriptors raises how many descriptors the process may have towards want, and returns how many that are: the
+// user's limit allows some, and root may raise that limit too.
+func raiseDescriptors(want uint64) (have uint64, err error) {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+		return 0, err
+	}
+	if l.Cur < want {
+		if unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: want, Max: max(want, l.Max)}) != nil {
+			unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: min(want, l.Max), Max: l.Max})
+		}
+		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
+			return 0, err
+		}
+	}
+	return l.Cur, nil
+}
