@@ -1,18 +1,20 @@
 package proxy
 
 import (
+	"bytes"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"credproxy/proxy/http1"
 )
 
 const (
-	// turnAwayAtOnce is how many agents are told at a time that there is no place for them; further ones wait to be
+	// doors is how many agents wait at a time for a place, or are told that there is none; further ones wait to be
 	// accepted.
-	turnAwayAtOnce = 64
+	doors = 64
 
-	// turnAwayFor is how long an agent has to send something, and then to take its answer, when it is turned away.
+	// turnAwayFor is how long an agent waits for a place, and how long it has to take its answer if there is none.
 	turnAwayFor = time.Second
 
 	// crowdedEvery is how often an operator is told that there is no place.
@@ -23,15 +25,15 @@ const (
 type crowd struct {
 	places chan struct{} // one for each agent that is served
 	doors  chan struct{} // one for each that is turned away
-	told   time.Time     // when the operator was; for the goroutine that accepts only
+	told   atomic.Int64  // when the operator was, in Unix nanoseconds
 }
 
-func newCrowd(agents int) crowd {
-	return crowd{places: make(chan struct{}, agents), doors: make(chan struct{}, turnAwayAtOnce)}
+func newCrowd(agents int) *crowd {
+	return &crowd{places: make(chan struct{}, agents), doors: make(chan struct{}, doors)}
 }
 
-// admitAgent serves an agent that was accepted, or turns it away if nobody leaves who could. It returns at once unless
-// there are too many even to be turned away.
+// admitAgent serves an agent that was accepted, or lets it wait at the door. It returns at once unless there is not even
+// a place to wait.
 func (s *Server) admitAgent(a *agent) {
 	select {
 	case s.crowd.places <- struct{}{}:
@@ -39,30 +41,53 @@ func (s *Server) admitAgent(a *agent) {
 		return
 	default:
 	}
-	if s.makeRoom() {
-		wait := time.NewTimer(sweepEvery)
-		defer wait.Stop()
-		select {
-		case s.crowd.places <- struct{}{}:
-			s.serveAgent(a)
-			return
-		case <-wait.C:
-		}
-	}
-	if now := time.Now(); now.Sub(s.crowd.told) > crowdedEvery {
-		s.crowd.told = now
-		s.warn(fmt.Sprintf("all %d places for connections of agents are taken; further ones get 503", cap(s.crowd.places)))
-	}
 	select {
 	case s.crowd.places <- struct{}{}:
 		s.serveAgent(a)
 	case s.crowd.doors <- struct{}{}:
 		go func() {
-			defer func() { <-s.crowd.doors }()
-			defer s.leave(a)
-			a.turnAway()
+			served := s.waitAtDoor(a)
+			<-s.crowd.doors
+			if !served {
+				s.leave(a)
+			}
 		}()
 	}
+}
+
+// waitAtDoor makes room for an agent, or turns it away if nobody leaves who could. It reports whether the agent is served
+// from now on.
+func (s *Server) waitAtDoor(a *agent) bool {
+	a.busy.Store(1) // with its first exchange: it does not make room for itself
+	by := time.Now().Add(turnAwayFor)
+	a.sock.SetDeadline(by)
+	if _, err := a.rd.Fill(); err != nil { // an answer to nothing would confuse clients
+		a.close()
+		return false
+	}
+	retry := time.NewTicker(sweepEvery)
+	defer retry.Stop()
+	for time.Now().Before(by) {
+		s.makeRoom()
+		select {
+		case s.crowd.places <- struct{}{}:
+			a.sock.SetDeadline(time.Time{})
+			s.serveAgent(a)
+			return true
+		case <-retry.C:
+		}
+	}
+	if s.crowd.tell(time.Now()) {
+		s.warn(fmt.Sprintf("all %d places for connections of agents are taken; further ones get 503", cap(s.crowd.places)))
+	}
+	a.turnAway()
+	return false
+}
+
+// tell reports whether it is time to tell the operator.
+func (c *crowd) tell(now time.Time) bool {
+	told := c.told.Load()
+	return (told == 0 || now.UnixNano()-told > int64(crowdedEvery)) && c.told.CompareAndSwap(told, now.UnixNano())
 }
 
 func (s *Server) serveAgent(a *agent) {
@@ -73,34 +98,27 @@ func (s *Server) serveAgent(a *agent) {
 	}()
 }
 
-// makeRoom closes some of the connections that only wait for a next request, and reports whether there were any.
-func (s *Server) makeRoom() (any bool) {
+// makeRoom closes some of the connections that only wait for a next request.
+func (s *Server) makeRoom() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	some := cap(s.crowd.places)/16 + 1
 	for a := range s.agents {
 		if a.restful.Load() {
 			a.closeIdle()
-			any = true
 			if some--; some == 0 {
 				break
 			}
 		}
 	}
-	return any
 }
 
-// turnAway answers an agent for which there is no place, once it has said something: an answer to nothing confuses
-// clients.
+// turnAway answers an agent for which there is no place.
 func (a *agent) turnAway() {
 	defer a.close()
-	a.sock.SetDeadline(time.Now().Add(turnAwayFor))
-	if _, err := a.rd.Fill(); err != nil {
-		return
-	}
 	event := Event{Time: time.Now(), Status: refuseBusy.Status, Refusal: refuseBusy.Code, Peer: a.sock.RemoteAddr()}
-	head := string(a.rd.Buffered()[:min(5, len(a.rd.Buffered()))]) == "HEAD "
-	p := refuseBusy.appendTo(http1.TakeBuffer(false)[:0], head, true)
+	p := refuseBusy.appendTo(http1.TakeBuffer(false)[:0], bytes.HasPrefix(a.rd.Buffered(), []byte("HEAD ")), true)
+	a.sock.SetDeadline(time.Now().Add(turnAwayFor))
 	a.sock.Write(p)
 	http1.ReturnBuffer(p[:cap(p)])
 	a.linger(turnAwayFor)

@@ -91,7 +91,7 @@ type Server struct {
 	mu        sync.Mutex
 	listeners map[net.Listener]bool
 	agents    map[*agent]bool
-	crowd     crowd
+	crowd     *crowd
 	left      chan struct{} // closed when the last agent is gone while draining
 	sweeping  sync.Once
 	stopped   chan struct{} // closed when Shutdown is done

@@ -74,9 +74,15 @@ func launch(dir string, env []string, args ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{cmd: exec.Command(bin, args...), exited: make(chan struct{})}
-	p.cmd.Dir = dir
-	p.cmd.Env = env
+	cmd := exec.Command(bin, args...)
+	cmd.Dir = dir
+	cmd.Env = env
+	return follow(cmd)
+}
+
+// follow runs a command and follows what it says.
+func follow(cmd *exec.Cmd) (*process, error) {
+	p := &process{cmd: cmd, exited: make(chan struct{})}
 	var following sync.WaitGroup
 	for _, s := range []struct {
 		out  **output
@@ -109,21 +115,27 @@ func start(dir string, env []string, args ...string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	return p, p.listening()
+}
+
+// listening waits until a process that is to serve listens; one that does not is
+// stopped.
+func (p *process) listening() error {
 	if err := p.waitLine(p.stderr, regexp.MustCompile(`^cred-proxy listening on `), 1); err != nil {
 		p.stop()
-		return nil, fmt.Errorf("cred-proxy did not come up: %w\n%s", err, p.stderr)
+		return fmt.Errorf("cred-proxy did not come up: %w\n%s", err, p.stderr)
 	}
-	for _, v := range env {
+	for _, v := range p.cmd.Env {
 		if name, file, _ := strings.Cut(v, "="); name == "CRED_PROXY_ADDR_FILE" {
 			addr, err := os.ReadFile(file)
 			if err != nil {
 				p.stop()
-				return nil, fmt.Errorf("it says that it listens, but: %w", err)
+				return fmt.Errorf("it says that it listens, but: %w", err)
 			}
 			p.addr = strings.TrimSpace(string(addr))
 		}
 	}
-	return p, nil
+	return nil
 }
 
 // waitLine waits until n lines of an output match re.

@@ -96,6 +96,9 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"stopped":  cmdStopped,
 	"exits":    cmdExits,
 	"demo":     cmdDemo,
+	// The program as a user without privileges, and another process of the same user.
+	"unprivileged": cmdUnprivileged,
+	"spy":          cmdSpy,
 	// One exchange on a connection of its own.
 	"request":  cmdRequest,
 	"send":     cmdSend,
@@ -117,6 +120,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"closewrite": cmdCloseWrite,
 	"close":      cmdClose,
 	"gone":       cmdGone,
+	"dribble":    cmdDribble,
 	// The fake upstream.
 	"upstream":   cmdUpstream,
 	"respond":    cmdRespond,
@@ -216,6 +220,7 @@ func setUp(env *testscript.Env) error {
 	env.Setenv("CRED_PROXY_BIND", "127.0.0.1")
 	env.Setenv("CRED_PROXY_ADDR_FILE", filepath.Join(env.WorkDir, "address"))
 	env.Setenv("SSL_CERT_FILE", s.caFile)
+	env.Setenv("CRED_PROXY_MAX_AGENTS", "1000") // for which every machine has descriptors
 	env.Setenv("GIT_CONFIG_NOSYSTEM", "1")
 	env.Setenv("GIT_TERMINAL_PROMPT", "0")
 	for _, v := range env.Vars {

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// nobody is the user without privileges that a test which root runs uses.
+const nobody = 65534
+
+// asNobody makes a command run without privileges: as nobody, if root runs the
+// test, and else as who does.
+func asNobody(cmd *exec.Cmd) *exec.Cmd {
+	if os.Getuid() == 0 {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	}
+	return cmd
+}
+
+// cmdUnprivileged is cmdProxy with a program that has no privileges, in a
+// directory of its own that it can read.
+//
+//	unprivileged [-descriptors=N] [ARG...]
+//
+// With -descriptors it may have no more than that many.
+func cmdUnprivileged(ts *testscript.TestScript, neg bool, args []string) {
+	limit := ""
+	if len(args) > 0 && strings.HasPrefix(args[0], "-descriptors=") {
+		limit, args = strings.TrimPrefix(args[0], "-descriptors="), args[1:]
+	}
+	usage(ts, neg, "unprivileged [-descriptors=N] [ARG...]")
+	s := of(ts)
+	dir, err := os.MkdirTemp("", "cred-proxy-unprivileged")
+	ts.Check(err)
+	ts.Defer(func() { os.RemoveAll(dir) })
+	ts.Check(os.Chmod(dir, 0o777))
+	bin, err := exec.LookPath("cred-proxy")
+	ts.Check(err)
+	for name, from := range map[string]string{"cred-proxy": bin, "routes.json": ts.MkAbs("routes.json"), "ca.pem": s.caFile} {
+		ts.Check(copyFile(filepath.Join(dir, name), from))
+	}
+	cmd := exec.Command(filepath.Join(dir, "cred-proxy"), args...)
+	if limit != "" {
+		cmd = exec.Command("/bin/sh", append([]string{"-c", "ulimit -n " + limit + ` && exec "$0" "$@"`}, cmd.Args...)...)
+	}
+	cmd = asNobody(cmd)
+	cmd.Dir = dir
+	for _, v := range s.environ(ts) {
+		if name, _, _ := strings.Cut(v, "="); !slices.Contains([]string{"GOCOVERDIR", "CRED_PROXY_ROUTES", "CRED_PROXY_ADDR_FILE", "SSL_CERT_FILE"}, name) {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	cmd.Env = append(cmd.Env, "CRED_PROXY_ROUTES="+filepath.Join(dir, "routes.json"),
+		"CRED_PROXY_ADDR_FILE="+filepath.Join(dir, "address"), "SSL_CERT_FILE="+filepath.Join(dir, "ca.pem"))
+	p, err := follow(cmd)
+	ts.Check(err)
+	ts.Check(p.listening())
+	s.run(ts, p)
+}
+
+// copyFile copies with another process: a file that this one still had open for
+// writing when it starts a third could not be run.
+func copyFile(to, from string) error {
+	if out, err := exec.Command("cp", from, to).CombinedOutput(); err != nil {
+		return fmt.Errorf("cp: %w: %s", err, out)
+	}
+	return os.Chmod(to, 0o755)
+}
+
+// cmdSpy has another process of the user that the program runs as read a file
+// of its directory in /proc, and prints what it finds.
+//
+//	spy FILE     it can
+//	! spy FILE   it is not permitted, although it is for another program
+func cmdSpy(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, len(args) != 1, "[!] spy FILE")
+	found, err := spy(running(ts).cmd.Process.Pid, args[0])
+	fmt.Fprint(ts.Stdout(), found)
+	switch {
+	case !neg:
+		ts.Check(err)
+	case err == nil:
+		ts.Fatalf("it can read %s", args[0])
+	case !strings.Contains(found, "Permission denied"):
+		ts.Fatalf("it fails, but not for lack of permission: %v", err)
+	default:
+		ts.Check(spyOnOther())
+	}
+}
+
+// spy reads the first bytes of a file in a process's directory of /proc.
+func spy(pid int, file string) (string, error) {
+	out, err := asNobody(exec.Command("head", "-c", "4096", filepath.Join("/proc", strconv.Itoa(pid), file))).CombinedOutput()
+	return string(bytes.ReplaceAll(out, []byte{0}, []byte{'\n'})), err
+}
+
+// spyOnOther sees to it that a process without defences can be spied on here.
+func spyOnOther() error {
+	other := asNobody(exec.Command("cat"))
+	other.Env = []string{"OTHER_TOKEN=not-sealed"}
+	in, err := other.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := other.Start(); err != nil {
+		return err
+	}
+	found, err := spy(other.Process.Pid, "environ")
+	in.Close()
+	other.Wait()
+	if err != nil || !strings.Contains(found, "OTHER_TOKEN=not-sealed") {
+		return fmt.Errorf("not even another process can be read here: %v: %s", err, found)
+	}
+	return nil
+}

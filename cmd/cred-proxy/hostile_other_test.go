@@ -1,0 +1,11 @@
+//go:build !linux
+
+package main
+
+import "github.com/rogpeppe/go-internal/testscript"
+
+func cmdUnprivileged(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Fatalf("what Linux offers is tested there")
+}
+
+func cmdSpy(ts *testscript.TestScript, neg bool, args []string) { cmdUnprivileged(ts, neg, args) }
