@@ -26,6 +26,7 @@ type conn struct {
 	rw      net.Conn // tcp, or TLS over it
 	br      *bufio.Reader
 	serves  bool      // the upstream's end: requests arrive
+	refused bool      // the head read last was that of a refusal
 	methods []string  // of the requests sent whose answers are due
 	body    io.Reader // of the message whose head was read last
 }
@@ -85,6 +86,9 @@ func (c *conn) readHead() (string, error) {
 		c.methods = c.methods[1:]
 	}
 	c.body = resp.Body
+	if c.refused = resp.Header.Get("X-Cred-Proxy-Error") != ""; c.refused {
+		swept.add("a refusal", raw)
+	}
 	return raw, nil
 }
 
@@ -108,7 +112,11 @@ func (c *conn) readBody(n int64) ([]byte, error) {
 	}
 	c.rw.SetReadDeadline(time.Now().Add(patience))
 	if n < 0 {
-		return io.ReadAll(c.body)
+		body, err := io.ReadAll(c.body)
+		if c.refused {
+			swept.add("a refusal", string(body))
+		}
+		return body, err
 	}
 	p := make([]byte, n)
 	n2, err := io.ReadFull(c.body, p)

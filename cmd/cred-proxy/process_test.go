@@ -209,11 +209,13 @@ func (s *scene) run(ts *testscript.TestScript, p *process) {
 	ts.Setenv("PROXY", p.addr)
 	ts.Setenv("PROXY_PORT", p.addr[strings.LastIndexByte(p.addr, ':')+1:])
 	secrets := s.secrets(ts)
+	swept.hold(secrets)
 	ts.Defer(func() {
 		p.stop()
 		log := p.stdout.String() + p.stderr.String()
 		ts.Logf("[cred-proxy] %v\n%s", p.cmd.ProcessState, log)
 		tb := s.env.T().(testing.TB)
+		swept.add(s.name()+": the program", log)
 		for name, secret := range secrets {
 			if strings.Contains(log, secret) {
 				tb.Errorf("the value of %s is in the log", name)
@@ -326,6 +328,7 @@ func exited(ts *testscript.TestScript, p *process, want string) {
 	}
 	fmt.Fprint(ts.Stdout(), p.stdout)
 	fmt.Fprint(ts.Stderr(), p.stderr)
+	swept.add(of(ts).name()+": the program", p.stdout.String()+p.stderr.String())
 	ts.Check(err)
 	if strconv.Itoa(code) != want {
 		ts.Fatalf("exit code %d, want %s", code, want)

@@ -140,6 +140,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 
 // TestScripts runs the executable specification.
 func TestScripts(t *testing.T) {
+	t.Cleanup(func() { swept.check(t) }) // when the scenarios have run, which they do in parallel
 	testscript.Run(t, testscript.Params{
 		Dir:                 scripts,
 		Setup:               setUp,
@@ -238,7 +239,7 @@ var envLine = regexp.MustCompile(`(?m)^(?:\[[^]]*\] *)*env +(.*)$`)
 // scanNames finds which variables the scenario sets. testscript tells a command
 // the value of a variable, but not which ones there are.
 func (s *scene) scanNames(env *testscript.Env) error {
-	name := strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")
+	name := s.name()
 	text, err := os.ReadFile(filepath.Join(scripts, name+".txtar"))
 	if err != nil {
 		return err
@@ -252,6 +253,9 @@ func (s *scene) scanNames(env *testscript.Env) error {
 	}
 	return nil
 }
+
+// name is the scenario's, without its ending.
+func (s *scene) name() string { return strings.TrimPrefix(filepath.Base(s.env.WorkDir), "script-") }
 
 // environ is the environment of the script as it is now.
 func (s *scene) environ(ts *testscript.TestScript) []string {
