@@ -1,0 +1,84 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestPanicSaysNoSecret: a defect that panics with a token in its value costs one connection. The operator gets the
+// trace, the agent an end, and neither the token.
+func TestPanicSaysNoSecret(t *testing.T) {
+	const token = "sk-in-a-panic-0123456789"
+	var mu sync.Mutex
+	var said strings.Builder
+	first := true
+	s := New(Options{
+		Getenv: func(string) string { return token },
+		Warn: func(line string) {
+			mu.Lock()
+			defer mu.Unlock()
+			said.WriteString(line + "\n")
+		},
+		Observer: func(e *Event) {
+			if first {
+				first = false
+				panic(fmt.Errorf("Authorization: Bearer %s in %v", token, e))
+			}
+		},
+	})
+	c, err := ParseConfig("f", []byte(one("", "")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Load(c); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ln) }()
+	ask := func() string {
+		conn, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		io.WriteString(conn, "GET /none HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+		answer, err := io.ReadAll(conn)
+		if err != nil {
+			t.Fatalf("%v after %q", err, answer)
+		}
+		return string(answer)
+	}
+	got := ask()
+	if again := ask(); !strings.HasPrefix(again, "HTTP/1.1 404 ") {
+		t.Errorf("after the panic: %q", again)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if !strings.Contains(said.String(), "internal error") || !strings.Contains(said.String(), "proxy.(*exchange).run") {
+		t.Errorf("no trace of it: %s", said.String())
+	}
+	for _, where := range []string{got, said.String()} {
+		if strings.Contains(where, token[:12]) {
+			t.Errorf("the token is said: %s", where)
+		}
+	}
+}
