@@ -33,8 +33,9 @@ type exchange struct {
 	headSize int   // bytes of the request's head that are not consumed
 	unread   int64 // bytes of the request's body that are neither consumed nor left to upload
 	upload   *upload
-	closing  bool  // the response says Connection: close
-	agentErr error // writing to the agent failed
+	headBy   time.Time // when a head of the response that has begun must be there
+	closing  bool      // the response says Connection: close
+	agentErr error     // writing to the agent failed
 	event    Event
 }
 
@@ -271,7 +272,14 @@ func (x *exchange) readResponse(up *upstreamConn) error {
 // awaitResponse waits for more of the head of the response. The time for it begins when the request is sent.
 func (x *exchange) awaitResponse(up *upstreamConn) error {
 	for {
-		up.sock.readWithin(x.srv.timeouts.Response)
+		within := x.srv.timeouts.Response
+		if len(up.rd.Buffered()) > 0 { // whoever dribbles gets no new time with each byte
+			if x.headBy.IsZero() {
+				x.headBy = time.Now().Add(within)
+			}
+			within = time.Until(x.headBy)
+		}
+		up.sock.readWithin(within)
 		_, err := up.rd.Fill()
 		if err == nil || !isTimeout(err) || x.upload == nil || !x.upload.waiting(x.srv.timeouts.Response) {
 			return err
