@@ -1,0 +1,412 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"credproxy/fakeupstream"
+	"credproxy/proxy"
+)
+
+// The tests here have agents, and an upstream, take as much as they can get:
+// connections, time, memory. What they are to leave for others is asked for all
+// the while.
+
+// aDecentAgent makes requests at an interval, one after the other, until stop is called, which
+// returns how long each took. Every one must be answered by the upstream.
+func aDecentAgent(t *testing.T, p *process, every time.Duration) (stop func() []time.Duration) {
+	t.Helper()
+	done, ended := make(chan struct{}), make(chan struct{})
+	var took []time.Duration
+	var failed error
+	go func() {
+		defer close(ended)
+		client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
+		defer client.CloseIdleConnections()
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			began := time.Now()
+			resp, err := client.Get("http://" + p.addr + "/a/status/204")
+			if err == nil {
+				if resp.Body.Close(); resp.StatusCode != 204 {
+					err = errors.New(resp.Status)
+				}
+			}
+			if err != nil {
+				failed = err
+				return
+			}
+			took = append(took, time.Since(began))
+		}
+	}()
+	return func() []time.Duration {
+		t.Helper()
+		close(done)
+		<-ended
+		if failed != nil {
+			t.Errorf("a decent agent's request failed: %v", failed)
+		}
+		slices.Sort(took)
+		if len(took) > 0 {
+			t.Logf("a decent agent: %d requests, median %v, 99 %% within %v", len(took), took[len(took)/2], took[len(took)*99/100])
+		}
+		return took
+	}
+}
+
+// notDelayed checks that a decent agent did not have to wait for others.
+func notDelayed(t *testing.T, took []time.Duration) {
+	t.Helper()
+	if len(took) < 10 || took[len(took)*9/10] > 250*time.Millisecond {
+		t.Errorf("a decent agent had to wait: %v", took)
+	}
+}
+
+// TestExhaustionDribble: 100 agents that dribble the head of a request and 100
+// that dribble its body delay nobody, and are told and cut in time.
+func TestExhaustionDribble(t *testing.T) {
+	const each, limit = 100, 2 * time.Second
+	up := fakeupstream.NewTest(t)
+	p := serve(t, up, "A_TOKEN=token-of-route-a", "CRED_PROXY_HEAD_TIMEOUT="+limit.String(),
+		"CRED_PROXY_SILENCE_TIMEOUT="+limit.String(), "CRED_PROXY_MIN_RATE=1000000")
+	stop := make(chan struct{})
+	defer close(stop)
+	done := aDecentAgent(t, p, 5*time.Millisecond)
+	var wg sync.WaitGroup
+	for begin, code := range map[string]string{
+		"GET /a/x HTTP/1.1\r\nX-": "head-timeout",
+		"POST /a/sink HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n": "body-slow",
+	} {
+		for range each {
+			c, err := dial(p.addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { c.tcp.Close() })
+			if err := c.send([]byte(begin)); err != nil {
+				t.Fatal(err)
+			}
+			go dribble(c, 100*time.Millisecond, stop)
+			wg.Go(func() {
+				began := time.Now()
+				head, err := c.readHead()
+				if err != nil || !strings.Contains(head, "\nX-Cred-Proxy-Error: "+code+"\n") {
+					t.Errorf("%s: %q, %v", code, head, err)
+					return
+				}
+				if took := time.Since(began); took < limit/2 || took > 3*limit {
+					t.Errorf("%s: cut after %v, limit %v", code, took, limit)
+				}
+			})
+		}
+	}
+	wg.Wait()
+	notDelayed(t, done())
+}
+
+// TestExhaustionSilence: 5,000 agents that connect and say nothing delay nobody,
+// take little memory, and are cut in time.
+func TestExhaustionSilence(t *testing.T) {
+	const limit = 3 * time.Second
+	agents := 5000
+	if testing.Short() || raceDetector {
+		agents = 500
+	}
+	up := fakeupstream.NewTest(t)
+	p := serve(t, up, "A_TOKEN=token-of-route-a", "CRED_PROXY_HEAD_TIMEOUT="+limit.String(), fmt.Sprintf("CRED_PROXY_MAX_AGENTS=%d", agents+100))
+	if strings.Contains(p.stderr.String(), "descriptors, and -max-agents") {
+		t.Skipf("too few descriptors here: %s", p.stderr)
+	}
+	done := aDecentAgent(t, p, 5*time.Millisecond)
+	conns := make([]net.Conn, agents)
+	for i := range conns {
+		c, err := net.DialTimeout("tcp", p.addr, patience)
+		if errors.Is(err, syscall.EMFILE) {
+			t.Skipf("too few descriptors for the test itself: %v", err)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		conns[i] = c
+	}
+	last := time.Now()
+	for i, c := range conns {
+		c.SetReadDeadline(last.Add(limit + patience))
+		if n, err := c.Read(make([]byte, 1)); n != 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("agent %d: %d bytes, %v", i, n, err)
+		}
+	}
+	if took := time.Since(last); took > 3*limit {
+		t.Errorf("the last was cut after %v, limit %v", took, limit)
+	}
+	notDelayed(t, done())
+	if runtime.GOOS == "linux" && !raceDetector {
+		peak := peakMemory(t, p)
+		t.Logf("%d silent agents: peak of resident memory %.1f MiB", agents, float64(peak)/(1<<20))
+		if max := int64(32<<20 + agents*16<<10); peak > max {
+			t.Errorf("peak of resident memory: %d bytes, want at most %d", peak, max)
+		}
+	}
+}
+
+// TestExhaustionHeaderBomb: heads that are as much work as 64 KiB can be delay
+// nobody: thousands of connection options to compare with each field, as many
+// fields as there may be and more.
+func TestExhaustionHeaderBomb(t *testing.T) {
+	const agents, heads = 16, 8
+	up := fakeupstream.NewTest(t)
+	p := serve(t, up, "A_TOKEN=token-of-route-a")
+	const begin = "GET /a/status/204 HTTP/1.1\r\nHost: x\r\n"
+	options := strings.TrimSuffix(strings.Repeat("o,", 60), ",")
+	bombs := map[string]int{
+		begin + strings.Repeat("X-Y:\r\n", 200) + "Connection: " + strings.Repeat("o,", 30_000) + "\r\n\r\n":     400,
+		begin + strings.Repeat("Connection: o,p,q\r\n", 250) + "\r\n":                                            400,
+		begin + strings.Repeat("o:\r\n", 250) + "Connection: close," + options + "\r\n\r\n":                      204,
+		begin + strings.Repeat("x:\r\n", 15_000) + "\r\n":                                                        431,
+		begin + "Connection: close\r\nX: " + strings.Repeat("\t", 60_000) + "\r\n\r\n":                           204,
+		"GET /a/" + strings.Repeat("%252e", 3000) + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":          200,
+		"GET /a/" + strings.Repeat("./", 8000) + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":             400,
+		"GET /a/info/refs?" + strings.Repeat("%25;", 4000) + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n": 200,
+	}
+	done := aDecentAgent(t, p, 5*time.Millisecond)
+	var wg sync.WaitGroup
+	for range agents {
+		wg.Go(func() {
+			for range heads {
+				for bomb, want := range bombs {
+					c, err := dial(p.addr)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					c.send([]byte(bomb))
+					head, err := c.readHead()
+					if !strings.HasPrefix(head, fmt.Sprintf("HTTP/1.1 %d ", want)) {
+						t.Errorf("%.100q: %q, %v", bomb, head, err)
+					}
+					c.tcp.Close()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	notDelayed(t, done())
+}
+
+// TestExhaustionPipeline: agents that send requests without end and read no
+// answer are not read without end; nobody is delayed, and whoever reads at last
+// gets every answer, in order.
+func TestExhaustionPipeline(t *testing.T) {
+	const agents, requests = 4, 20_000
+	up := fakeupstream.NewTest(t)
+	p := serve(t, up, "A_TOKEN=token-of-route-a")
+	done := aDecentAgent(t, p, 5*time.Millisecond)
+	var flood bytes.Buffer
+	for i := range requests {
+		fmt.Fprintf(&flood, "GET /none/%0800d HTTP/1.1\r\nHost: x\r\n\r\n", i)
+	}
+	var wg sync.WaitGroup
+	for n := range agents {
+		c, err := dial(p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.tcp.Close() })
+		c.tcp.SetDeadline(time.Now().Add(4 * patience))
+		stuck := make(chan struct{})
+		var sent atomic.Int64
+		wg.Go(func() {
+			for p := flood.Bytes(); len(p) > 0; {
+				m, err := c.tcp.Write(p[:min(len(p), 4096)])
+				sent.Add(int64(m))
+				if p = p[m:]; err != nil && n == 0 {
+					return
+				} else if err != nil {
+					t.Errorf("agent %d, after %d bytes: %v", n, sent.Load(), err)
+					return
+				}
+			}
+		})
+		go func() {
+			settled(func() int { return int(sent.Load()) }) // nothing more is taken
+			close(stuck)
+		}()
+		wg.Go(func() {
+			<-stuck
+			if n == 0 {
+				return // never reads
+			}
+			br := bufio.NewReader(c.tcp)
+			for i := range requests {
+				resp, err := http.ReadResponse(br, nil)
+				if err != nil {
+					t.Errorf("agent %d, answer %d: %v", n, i, err)
+					return
+				}
+				body, err := io.ReadAll(resp.Body)
+				if want := fmt.Sprintf("no route for '/none/%0800d'\n", i); string(body) != want || err != nil {
+					t.Errorf("agent %d, answer %d: %q, %v, want %q", n, i, body, err, want)
+					return
+				}
+			}
+		})
+		if n == 0 {
+			<-stuck
+			t.Logf("an agent that never reads could send %d of %d bytes", sent.Load(), flood.Len())
+			if sent.Load() == int64(flood.Len()) {
+				t.Error("an agent that never reads is read without end")
+			}
+			c.tcp.Close()
+		}
+	}
+	wg.Wait()
+	notDelayed(t, done())
+}
+
+// TestReloadStorm: reloads without a pause, among them ones that fail, and routes
+// that move to another upstream and back, under load: no request fails.
+func TestReloadStorm(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there is no SIGHUP")
+	}
+	const agents, reloads = 4, 60
+	up, other := fakeupstream.NewTest(t), fakeupstream.NewTest(t)
+	p := serve(t, up, "A_TOKEN=token-of-route-a")
+	dir := p.cmd.Dir
+	if err := os.WriteFile(filepath.Join(dir, "ca.pem"), append(slices.Clone(up.CAPEM), other.CAPEM...), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	p.stop()
+	p, err := start(dir, p.cmd.Env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.stop)
+	stops := make([]func() []time.Duration, agents)
+	for i := range stops {
+		stops[i] = aDecentAgent(t, p, 200*time.Microsecond)
+	}
+	route := `{"path": "/%s/", "upstream": %q, "auth_scheme": "Bearer", "token_env": "A_TOKEN"}`
+	tables := []string{
+		`{"routes": [` + fmt.Sprintf(route, "a", other.URL) + `]}`,
+		`{"routes": [`,
+		`{"routes": [` + fmt.Sprintf(route, "a", up.URL) + "," + fmt.Sprintf(route, "b", other.URL) + `]}`,
+		`{"routes": [` + fmt.Sprintf(route, "a", up.URL) + `], "unknown": 1}`,
+	}
+	for i := range reloads {
+		if err := os.WriteFile(filepath.Join(dir, "routes.json"), []byte(tables[i%len(tables)]), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.waitLine(p.stderr, regexp.MustCompile(`^cred-proxy: SIGHUP (ok|failed): `), i+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := 0
+	for _, stop := range stops {
+		all += len(stop())
+	}
+	if n := len(other.Requests()); all < reloads || n == 0 || n >= all {
+		t.Errorf("%d requests, %d of them to the other upstream", all, n)
+	}
+}
+
+// TestMemoryCeiling has as many agents as there may be send the largest heads,
+// the upstream answer with the largest heads and with bodies faster than the
+// agents read, all at the same time and again and again. The program must stay
+// below the ceiling that follows from its limits.
+func TestMemoryCeiling(t *testing.T) {
+	if runtime.GOOS != "linux" || raceDetector {
+		t.Skip("the peak of resident memory is read from /proc, and is not the program's own with -race")
+	}
+	const agents, rounds, body = 64, 3, 1 << 20
+	limits := proxy.DefaultLimits
+	limits.Agents = agents
+	up := fakeupstream.NewTest(t, fakeupstream.Options{RequestLimit: 10})
+	fields := make([]fakeupstream.Field, 1000)
+	for i := range fields {
+		fields[i] = fakeupstream.Field{Name: "X-Large", Value: strings.Repeat("v", 245)}
+	}
+	up.Set("/large", func(x *fakeupstream.Exchange) error {
+		if _, err := io.Copy(io.Discard, x); err != nil {
+			return err
+		}
+		if err := x.Head(200, fakeupstream.Chunked, 0, fields...); err != nil {
+			return err
+		}
+		_, err := io.Copy(x, fakeupstream.Bytes(0, body))
+		return err
+	})
+	p := serve(t, up, "A_TOKEN=token-of-route-a", fmt.Sprintf("CRED_PROXY_MAX_AGENTS=%d", agents))
+	var head strings.Builder
+	head.WriteString("POST /a/large HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n")
+	for range 250 {
+		head.WriteString("X-Large: " + strings.Repeat("v", 248) + "\r\n")
+	}
+	head.WriteString("\r\n" + strings.Repeat("b", 100_000))
+	var turn sync.WaitGroup // nobody reads before all have asked
+	turn.Add(agents)
+	var wg sync.WaitGroup
+	for n := range agents {
+		wg.Go(func() {
+			c, err := dial(p.addr)
+			if err != nil {
+				t.Error(err)
+				turn.Done()
+				return
+			}
+			defer c.tcp.Close()
+			c.tcp.SetDeadline(time.Now().Add(4 * patience))
+			br := bufio.NewReader(c.tcp)
+			for round := range rounds {
+				if err := c.send([]byte(head.String())); err != nil {
+					t.Errorf("agent %d: %v", n, err)
+				}
+				if round == 0 {
+					turn.Done()
+					turn.Wait()
+				}
+				resp, err := http.ReadResponse(br, nil)
+				if err != nil || resp.StatusCode != 200 {
+					t.Errorf("agent %d, round %d: %v, %v", n, round, resp, err)
+					return
+				}
+				if got, err := io.Copy(io.Discard, resp.Body); got != body || err != nil {
+					t.Errorf("agent %d, round %d: %d bytes, %v", n, round, got, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	peak := peakMemory(t, p)
+	t.Logf("peak of resident memory: %.1f MiB, the ceiling is %.1f MiB", float64(peak)/(1<<20), float64(limits.Memory())/(1<<20))
+	if peak > limits.Memory() {
+		t.Errorf("peak of resident memory: %d bytes, the ceiling is %d", peak, limits.Memory())
+	}
+}
