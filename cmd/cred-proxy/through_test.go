@@ -30,15 +30,19 @@ type answer struct {
 }
 
 // get sends one request, the head without its empty line, and reads the whole
-// response.
+// response; it closes the connection.
 func get(c net.Conn, head, body string) (answer, error) {
 	defer c.Close()
+	return getAnother(c, bufio.NewReader(c), head, body)
+}
+
+// getAnother is get on a connection that is kept.
+func getAnother(c net.Conn, br *bufio.Reader, head, body string) (answer, error) {
 	c.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(c, head+"\r\n"+body); err != nil {
 		return answer{}, err
 	}
 	method, _, _ := strings.Cut(head, " ")
-	br := bufio.NewReader(c)
 	for {
 		resp, err := http.ReadResponse(br, &http.Request{Method: method})
 		if err != nil {
@@ -190,18 +194,26 @@ func TestThroughEveryFault(t *testing.T) {
 			t.Parallel()
 			up := fakeupstream.NewTest(t)
 			p := serve(t, up, "A_TOKEN=token-of-route-a", "CRED_PROXY_TLS_TIMEOUT=1s", "CRED_PROXY_RESPONSE_TIMEOUT=1s")
-			ask := func() (answer, error) {
-				c, err := net.Dial("tcp", p.addr)
-				if err != nil {
+			var c net.Conn
+			var br *bufio.Reader
+			connect := func() {
+				var err error
+				if c, err = net.Dial("tcp", p.addr); err != nil {
 					t.Fatal(err)
 				}
+				br = bufio.NewReader(c)
+				t.Cleanup(func() { c.Close() })
+			}
+			ask := func() (answer, error) {
 				body := ""
 				if s.method == "POST" {
 					body = strings.Repeat("b", 5000)
 				}
-				return get(c, fmt.Sprintf("%s /a/bytes?n=5000 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n", s.method, len(body)), body)
+				return getAnother(c, br, fmt.Sprintf("%s /a/bytes?n=5000 HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n", s.method, len(body)), body)
 			}
+			connect()
 			if s.twice {
+				// On one connection, so that the upstream's is kept by the time of the second.
 				if a, err := ask(); err != nil || a.Status != whole {
 					t.Fatalf("before the fault: %s, %v", a.Status, err)
 				}
@@ -227,6 +239,7 @@ func TestThroughEveryFault(t *testing.T) {
 			if err := up.ClearFaults(); err != nil {
 				t.Fatal(err)
 			}
+			connect()
 			if a, err := ask(); err != nil || a.Status != whole {
 				t.Errorf("after the fault: %s, %v", a.Status, err)
 			}
