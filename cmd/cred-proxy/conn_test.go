@@ -49,7 +49,7 @@ var requestLine = regexp.MustCompile(`(?m)^([A-Z]+) [^ \r\n]+ HTTP/1\.[01]\r?$`)
 // send writes p.
 func (c *conn) send(p []byte) error {
 	if !c.serves {
-		for _, m := range requestLine.FindAllSubmatch(p, -1) {
+		for _, m := range requestLine.FindAllSubmatch(p[:min(len(p), 64<<10)], -1) {
 			c.methods = append(c.methods, string(m[1]))
 		}
 	}
