@@ -85,6 +85,7 @@ func (a *agent) serve() {
 }
 
 func (a *agent) close() {
+	a.sock.shut()
 	a.sock.Close()
 	a.rd.Discard()
 }

@@ -25,6 +25,9 @@ func tryIO(call func(int, []byte) (int, error), fd uintptr, p []byte) (int, erro
 	}
 }
 
+// shutFD ends both directions of a socket.
+func shutFD(fd uintptr) { syscall.Shutdown(int(fd), syscall.SHUT_RDWR) }
+
 // hungUp reports whether the peer of a socket has closed its side or reset the connection. While bytes that it sent
 // before are unread, a closed side cannot be seen here.
 func hungUp(fd uintptr) bool {

@@ -30,6 +30,9 @@ func tryIO(call, fd uintptr, p []byte) (int, error) {
 	}
 }
 
+// shutFD ends both directions of a socket.
+func shutFD(fd uintptr) { syscall.RawSyscall(syscall.SYS_SHUTDOWN, fd, syscall.SHUT_RDWR, 0) }
+
 // hungUp reports whether the peer of a socket has closed its side or reset the connection, even where bytes that it sent
 // before are still unread.
 func hungUp(fd uintptr) bool {

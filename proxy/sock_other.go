@@ -13,4 +13,5 @@ func rawConn(net.Conn) syscall.RawConn { return nil }
 
 func tryRead(uintptr, []byte) (int, error)  { return 0, errWouldBlock }
 func tryWrite(uintptr, []byte) (int, error) { return 0, errWouldBlock }
+func shutFD(uintptr)                        {}
 func hungUp(uintptr) bool                   { return false }
