@@ -1,0 +1,150 @@
+package proxy
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+
+	"credproxy/proxy/http1"
+)
+
+// FuzzFind: the route of a path is the longest prefix there is, as a loop over all of them finds it.
+func FuzzFind(f *testing.F) {
+	f.Add("/a/,/a/b/,/ab/", "/a/b/c")
+	f.Add("/a/", "/a")
+	f.Add("/a/b/c/,/a/%2f/", "/a/%2f/c")
+	f.Add("/", "//")
+	f.Fuzz(func(t *testing.T, list, path string) {
+		var routes, paths []string
+		for _, p := range strings.Split(list, ",") {
+			routes = append(routes, fmt.Sprintf(`{"path": %q, "upstream": "https://h", "auth_scheme": "", "token_env": "T"}`, p))
+			paths = append(paths, p)
+		}
+		c, err := ParseConfig("f", []byte(`{"routes": [`+strings.Join(routes, ",")+`]}`))
+		if err != nil {
+			return
+		}
+		table, err := newTable(c, func(string) string { return "" }, func(origin) (*upstream, error) { return nil, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, got := "", ""
+		for _, p := range paths {
+			if strings.HasPrefix(path, p) && len(p) > len(want) {
+				want = p
+			}
+		}
+		if r := table.find([]byte(path)); r != nil {
+			got = r.Path
+		}
+		if got != want {
+			t.Fatalf("%q in %q: %q, want %q", path, list, got, want)
+		}
+	})
+}
+
+// FuzzPush: whatever a server that decodes, folds case and drops what is empty takes for a push is refused as one, or for
+// its path.
+func FuzzPush(f *testing.F) {
+	for _, s := range []string{"/r/git-receive-pack", "/r/info/refs?service=git-receive-pack", "/r/%67it-receive-pac%256b/", "/a%2finfo//refs?x&service=git%2dreceive-pack",
+		"/git-upload-pack", "/info/refs?service=git-upload-pack", `/r\GIT-receive-pack;x`, "/info/refs?a=b;service=git-receive-pack#"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, target string) {
+		q := http1.Request{}
+		if _, err := q.Parse([]byte("GET "+target+" HTTP/1.1\r\nHost: h\r\n\r\n"), DefaultLimits.request()); err != nil {
+			return
+		}
+		if admit(&q, make([]byte, 0, 8)) != nil {
+			return
+		}
+		path, query, _ := strings.Cut(target, "?")
+		for range decodings + 1 {
+			if liberalPush(path, query) {
+				t.Fatalf("%q passes", target)
+			}
+			path, query = liberalDecode(path), liberalDecode(query)
+		}
+	})
+}
+
+// liberalPush is how a server that wants to please reads a push.
+func liberalPush(path, query string) bool {
+	path, more, _ := strings.Cut(path, "?")
+	query += "&" + more
+	var segments []string
+	for _, s := range strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '\\' }) {
+		s, _, _ = strings.Cut(s, ";")
+		if s = strings.TrimSpace(s); s != "" {
+			segments = append(segments, strings.ToLower(s))
+		}
+	}
+	n := len(segments)
+	if n > 0 && segments[n-1] == "git-receive-pack" {
+		return true
+	}
+	if n < 2 || segments[n-1] != "refs" || segments[n-2] != "info" {
+		return false
+	}
+	for _, p := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' }) {
+		name, value, _ := strings.Cut(p, "=")
+		if strings.EqualFold(strings.TrimSpace(name), "service") && strings.EqualFold(strings.Trim(value, " +\"'"), "git-receive-pack") {
+			return true
+		}
+	}
+	return false
+}
+
+// liberalDecode decodes what can be, and leaves the rest.
+func liberalDecode(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if c, err := url.PathUnescape(s[i : i+3]); err == nil {
+				b.WriteString(c)
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// FuzzFieldsUp: of the fields of an agent's request none crosses that is the proxy's to send, whatever Connection names,
+// and all others cross once, in order, byte for byte.
+func FuzzFieldsUp(f *testing.F) {
+	for _, s := range []string{"authorization:x\r\nX: y\r\n", "Connection: x, host\r\nX: y\r\nx: z\r\n", "Content-Length: 5\r\nTE: trailers\r\n", "Proxy-Authorization: b\r\nUpgrade: h2c\r\n"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, fields []byte) {
+		var q http1.Request
+		head := []byte("GET / HTTP/1.1\r\nHost: h\r\n" + string(fields) + "\r\n")
+		if n, err := q.Parse(head, DefaultLimits.request()); err != nil || n != len(head) {
+			return // what follows is not of the head
+		}
+		named := map[string]bool{}
+		for _, n := range []string{"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+			"trailers", "transfer-encoding", "upgrade", "host", "authorization", "content-length", "accept-encoding"} {
+			named[n] = true
+		}
+		lines := strings.SplitAfter(string(fields), "\r\n")
+		for _, line := range lines {
+			if name, value, _ := strings.Cut(line, ":"); strings.EqualFold(name, "connection") {
+				for _, o := range strings.Split(value, ",") {
+					named[strings.ToLower(strings.Trim(o, " \t\r\n"))] = true
+				}
+			}
+		}
+		want := ""
+		for _, line := range lines {
+			if name, _, _ := strings.Cut(line, ":"); !named[strings.ToLower(name)] {
+				want += line
+			}
+		}
+		if got := string(appendFields(nil, q.Fields, &q, droppedUp)); got != want {
+			t.Fatalf("crosses %q, want %q", got, want)
+		}
+	})
+}
