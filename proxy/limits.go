@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"credproxy/proxy/http1"
@@ -14,7 +15,7 @@ type Limits struct {
 	Target       int // bytes of a request target; 16 KiB
 	ResponseHead int // bytes of a response's head, and of a trailer section; 256 KiB
 	Agents       int // connections of agents served at a time; 16,384
-	Rate         int // bytes a second that a request's body must at least come with; 128. See Timeouts.Silence
+	Rate         int // bytes a second that a request's body must at least come with; 128
 }
 
 // DefaultLimits are those of the zero Limits.
@@ -57,24 +58,49 @@ func (l Limits) Memory() int64 {
 // Descriptors is how many descriptors a Server needs for so many agents: one for each and one for its upstream, the kept
 // connections to upstreams, and what the process itself has open.
 func (l Limits) Descriptors() uint64 {
-	return 2*uint64(l.orDefault().Agents) + otherDescriptors
+	l = l.orDefault()
+	return uint64(2*l.Agents + l.kept() + otherDescriptors)
 }
 
-// AgentsFor is how many agents can be served with so many descriptors; Descriptors is its inverse.
+// AgentsFor is how many agents can be served with so many descriptors, at least one; Descriptors is its inverse.
 func AgentsFor(descriptors uint64) int {
-	if descriptors < otherDescriptors+2 {
-		return 1
-	}
-	return int(min((descriptors-otherDescriptors)/2, 1<<30))
+	n := int(min(descriptors, 1<<30)) - otherDescriptors
+	return max(1, n/3, (n-maxKept)/2)
 }
 
 const otherDescriptors = 64
 
+// maxKept is how many idle connections to upstreams are kept in all, if there may be as many agents.
+const maxKept = 4096
+
+func (l Limits) kept() int { return min(l.Agents, maxKept) }
+
+// kept counts the idle connections to all upstreams. Without it, agents could leave some behind at each of many.
+type kept struct {
+	n   atomic.Int64
+	max int64
+}
+
+// another counts one more, if there may be one.
+func (k *kept) another() bool {
+	if k.n.Add(1) <= k.max {
+		return true
+	}
+	k.n.Add(-1)
+	return false
+}
+
+func (k *kept) gone(n int) { k.n.Add(int64(-n)) }
+
 // errTooSlow is what ends an upload that is slower than Limits.Rate.
 var errTooSlow = errors.New("request body arrives too slowly")
+
+// rateGrace is how long may be waited for a request's body before its rate counts: many begin slowly.
+const rateGrace = 30 * time.Second
 
 // tooSlow reports whether n bytes are less than should have come in the time that was spent waiting for them. Only
 // waiting counts: an upstream that takes its time is not the agent's fault.
 func (s *Server) tooSlow(n int64, waited time.Duration) bool {
-	return waited > s.timeouts.Silence && n < int64((waited-s.timeouts.Silence).Seconds()*float64(s.limits.Rate))
+	counts := waited - min(rateGrace, s.timeouts.Silence)
+	return counts > 0 && n < int64(counts.Seconds()*float64(s.limits.Rate))
 }

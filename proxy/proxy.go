@@ -96,6 +96,7 @@ type Server struct {
 	sweeping  sync.Once
 	stopped   chan struct{} // closed when Shutdown is done
 	upstreams map[origin]*upstream
+	kept      kept // the upstreams' idle connections
 }
 
 // New returns a Server without routes.
@@ -103,7 +104,7 @@ func New(o Options) *Server {
 	s := &Server{timeouts: o.Timeouts.orDefault(), limits: o.Limits.orDefault(), getenv: o.Getenv, warn: o.Warn, observer: o.Observer, roots: o.RootCAs,
 		listeners: map[net.Listener]bool{}, agents: map[*agent]bool{}, left: make(chan struct{}), stopped: make(chan struct{}), upstreams: map[origin]*upstream{}}
 	s.heads.up, s.heads.down = s.limits.request(), s.limits.response()
-	s.crowd = newCrowd(s.limits.Agents)
+	s.crowd, s.kept.max = newCrowd(s.limits.Agents), int64(s.limits.kept())
 	if s.getenv == nil {
 		s.getenv = os.Getenv
 	}
@@ -128,7 +129,9 @@ func (s *Server) Load(c *Config) error {
 		}
 		var err error
 		if u == nil {
-			u, err = newUpstream(o, &s.timeouts, s.roots)
+			if u, err = newUpstream(o, &s.timeouts, s.roots); err == nil {
+				u.kept = &s.kept
+			}
 		}
 		upstreams[o] = u
 		return u, err

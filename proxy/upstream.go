@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -36,6 +37,7 @@ type upstream struct {
 	tls      *tls.Config
 	roots    *x509.CertPool
 	timeouts *Timeouts
+	kept     *kept // of all upstreams together
 
 	mu      sync.Mutex
 	idle    []*upstreamConn // the one used last is at the end
@@ -43,7 +45,7 @@ type upstream struct {
 }
 
 func newUpstream(o origin, t *Timeouts, roots *x509.CertPool) (*upstream, error) {
-	u := &upstream{origin: o, timeouts: t, roots: roots}
+	u := &upstream{origin: o, timeouts: t, roots: roots, kept: &kept{max: maxIdleUpstream}}
 	target := &url.URL{Scheme: o.scheme(), Host: net.JoinHostPort(o.host, o.port)}
 	var err error
 	if u.proxy, err = http.ProxyFromEnvironment(&http.Request{URL: target}); err != nil {
@@ -91,6 +93,7 @@ func (u *upstream) take() *upstreamConn {
 		u.idle[n-1] = nil
 		u.idle = u.idle[:n-1]
 		u.mu.Unlock()
+		u.kept.gone(1)
 		if c.alive() {
 			return c
 		}
@@ -103,7 +106,7 @@ func (u *upstream) put(c *upstreamConn) {
 	c.rd.Discard()
 	c.used, c.idle = true, time.Now()
 	u.mu.Lock()
-	keep := !u.retired && len(u.idle) < maxIdleUpstream
+	keep := !u.retired && len(u.idle) < maxIdleUpstream && u.kept.another()
 	if keep {
 		u.idle = append(u.idle, c)
 	}
@@ -120,9 +123,10 @@ func (u *upstream) closeIdle(t time.Time) {
 	for n < len(u.idle) && u.idle[n].idle.Before(t) {
 		n++
 	}
-	old := append([]*upstreamConn(nil), u.idle[:n]...)
-	u.idle = append(u.idle[:0], u.idle[n:]...)
+	old := slices.Clone(u.idle[:n])
+	u.idle = slices.Delete(u.idle, 0, n) // which forgets them, too
 	u.mu.Unlock()
+	u.kept.gone(n)
 	for _, c := range old {
 		c.close()
 	}

@@ -69,7 +69,7 @@ func (o *options) settings() []setting {
 		{"max-fields", "header fields of a request; of a response four times as many", (*countValue)(&o.limits.Fields)},
 		{"max-target", "of a request's target", (*sizeValue)(&o.limits.Target)},
 		{"max-response-head", "of a response's head", (*sizeValue)(&o.limits.ResponseHead)},
-		{"min-rate", "bytes a second of a request's body, once -silence-timeout was spent waiting for it", (*countValue)(&o.limits.Rate)},
+		{"min-rate", "bytes a second of a request's body, once 30 s, or -silence-timeout, were spent waiting for it", (*countValue)(&o.limits.Rate)},
 		{"drain-timeout", "to finish what runs when told to stop", (*durationValue)(&o.drain)},
 	}
 }
