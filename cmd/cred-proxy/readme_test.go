@@ -112,3 +112,42 @@ func allScripts(t *testing.T) string {
 	}
 	return all.String()
 }
+
+// TestSecurityProofs: what SECURITY.md names as a proof is there.
+func TestSecurityProofs(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "SECURITY.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	code := ""
+	for _, dir := range []string{"cmd/cred-proxy", "proxy", "proxy/http1", "ci/sbom"} {
+		files, err := filepath.Glob(filepath.Join("..", "..", filepath.FromSlash(dir), "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			p, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code += string(p)
+		}
+	}
+	rows := 0
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(strings.TrimSpace(line), "|")
+		if len(cells) != 6 || !strings.Contains(cells[4], "`") {
+			continue
+		}
+		rows++
+		for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[4], -1) {
+			_, err := os.Stat(filepath.Join(scripts, name[1]+".txtar"))
+			if err != nil && !strings.Contains(code, "\nfunc "+name[1]+"(") {
+				t.Errorf("there is no scenario or test %s", name[1])
+			}
+		}
+	}
+	if rows < 10 {
+		t.Errorf("%d rows", rows)
+	}
+}
