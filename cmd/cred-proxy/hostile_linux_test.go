@@ -48,11 +48,12 @@ func cmdUnprivileged(ts *testscript.TestScript, neg bool, args []string) {
 	for name, from := range map[string]string{"cred-proxy": bin, "routes.json": ts.MkAbs("routes.json"), "ca.pem": s.caFile} {
 		ts.Check(copyFile(filepath.Join(dir, name), from))
 	}
-	cmd := exec.Command(filepath.Join(dir, "cred-proxy"), args...)
+	// Core files as large as may be, so that it is the program that has none.
+	limits := "ulimit -S -c $(ulimit -H -c)"
 	if limit != "" {
-		cmd = exec.Command("/bin/sh", append([]string{"-c", "ulimit -n " + limit + ` && exec "$0" "$@"`}, cmd.Args...)...)
+		limits += " && ulimit -n " + limit
 	}
-	cmd = asNobody(cmd)
+	cmd := asNobody(exec.Command("/bin/sh", append([]string{"-c", limits + ` && exec "$0" "$@"`, filepath.Join(dir, "cred-proxy")}, args...)...))
 	cmd.Dir = dir
 	for _, v := range s.environ(ts) {
 		if name, _, _ := strings.Cut(v, "="); !slices.Contains([]string{"GOCOVERDIR", "CRED_PROXY_ROUTES", "CRED_PROXY_ADDR_FILE", "SSL_CERT_FILE"}, name) {
