@@ -329,8 +329,8 @@ func serve(t *testing.T, up *fakeupstream.Server, env ...string) *process {
 			t.Fatal(err)
 		}
 	}
-	env = append(env,
-		"PATH="+os.Getenv("PATH"), "GORACE="+os.Getenv("GORACE"), "GOTRACEBACK=all",
+	env = append(append([]string{"GOTRACEBACK=all"}, env...),
+		"PATH="+os.Getenv("PATH"), "GORACE="+os.Getenv("GORACE"),
 		"CRED_PROXY_ROUTES="+filepath.Join(dir, "routes.json"), "CRED_PROXY_ADDR_FILE="+filepath.Join(dir, "address"),
 		"CRED_PROXY_PORT=0", "CRED_PROXY_BIND=127.0.0.1", "SSL_CERT_FILE="+filepath.Join(dir, "ca.pem"))
 	if d := os.Getenv("GOCOVERDIR"); d != "" {

@@ -10,6 +10,9 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"testing"
+
+	"credproxy/fakeupstream"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -122,4 +125,43 @@ func spyOnOther() error {
 		return fmt.Errorf("not even another process can be read here: %v: %s", err, found)
 	}
 	return nil
+}
+
+// TestCrashLeavesNothing has the program crash in the middle of a stream, told to
+// leave as much as it can: its traces hold no token, and there is no core.
+func TestCrashLeavesNothing(t *testing.T) {
+	const token = "sk-in-a-crash-0123456789"
+	control := exec.Command("/bin/sh", "-c", "ulimit -S -c $(ulimit -H -c); kill -QUIT $$")
+	control.Dir = t.TempDir()
+	control.Run()
+	if !control.ProcessState.Sys().(syscall.WaitStatus).CoreDump() {
+		t.Log("no program leaves a core here: only the traces are looked at")
+	}
+	var l syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_CORE, &l); err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{Cur: l.Cur, Max: l.Max})
+	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{Cur: l.Max, Max: l.Max}); err != nil {
+		t.Fatal(err)
+	}
+	up := fakeupstream.NewTest(t)
+	p := serve(t, up, "A_TOKEN="+token, "GOTRACEBACK=crash")
+	openStreams(t, p, 3, func(int) string { return "" })
+	if err := p.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.wait(); err != nil {
+		t.Fatal(err)
+	}
+	if p.cmd.ProcessState.Sys().(syscall.WaitStatus).CoreDump() {
+		t.Error("it has left a core")
+	}
+	log := p.stderr.String()
+	if !strings.Contains(log, "goroutine ") {
+		t.Errorf("there are no traces: %s", log)
+	}
+	if form := tokenIn(log, token); form != "" {
+		t.Errorf("the token is in the traces %s", form)
+	}
 }
