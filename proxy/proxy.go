@@ -8,8 +8,8 @@
 //   - policy.go refuses what is refused everywhere: methods, dot segments, git push, chunked bodies. refusal.go is the
 //     table of everything that can be answered instead of forwarding.
 //   - route.go finds the route with the longest prefix in the table that config.go read; credential.go knows its token.
-//   - exchange.go sends the request up and relays the response, header.go says which fields cross. upload.go sends a body
-//     that was not there with its head.
+//   - exchange.go sends the request up, upload.go the part of its body that was not there with its head; relay.go passes
+//     the response on. header.go says which fields cross.
 //   - upstream.go has the verified connections to the upstream, kept and reused; sock.go is the socket below it all.
 //   - observe.go tells what came of it.
 //

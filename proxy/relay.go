@@ -1,0 +1,267 @@
+package proxy
+
+import (
+	"io"
+	"strconv"
+	"time"
+
+	"credproxy/proxy/http1"
+)
+
+// readResponse reads up to the head of the final response, passing interim ones on.
+func (x *exchange) readResponse(up *upstreamConn) error {
+	for interim := 0; ; {
+		n, err := x.resp.Parse(up.rd.Buffered(), x.srv.heads.down)
+		switch {
+		case err == http1.ErrIncomplete:
+			if err := x.awaitResponse(up); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
+			return err
+		case x.resp.Status == 101:
+			return http1.Malformed("101 to a request that asked for no upgrade")
+		case x.resp.Status >= 200:
+			x.dropOut()
+			x.out = x.responseHead()
+			up.rd.Consume(n)
+			return nil
+		}
+		if interim++; interim > maxInterim {
+			return http1.Malformed("too many interim responses")
+		}
+		if x.resp.Status != 100 && x.req.Minor == 1 {
+			x.dropOut()
+			x.out = append(x.responseHead(), "\r\n"...)
+			if x.flush(); x.agentErr != nil {
+				return x.agentErr
+			}
+		}
+		up.rd.Consume(n)
+	}
+}
+
+// awaitResponse waits for more of the head of the response. The time for it begins when the request is sent.
+func (x *exchange) awaitResponse(up *upstreamConn) error {
+	for {
+		within := x.srv.timeouts.Response
+		if len(up.rd.Buffered()) > 0 { // whoever dribbles gets no new time with each byte
+			if x.headBy.IsZero() {
+				x.headBy = time.Now().Add(within)
+			}
+			within = time.Until(x.headBy)
+		}
+		up.sock.readWithin(within)
+		_, err := up.rd.Fill()
+		if err == nil || !isTimeout(err) || x.upload == nil || !x.upload.waiting(x.srv.timeouts.Response) {
+			return err
+		}
+	}
+}
+
+// responseHead returns a new out: the status line and the fields that cross, without the framing and the empty line.
+func (x *exchange) responseHead() []byte {
+	size := len(x.resp.Reason) + 64
+	for i := range x.resp.Fields {
+		size += len(x.resp.Fields[i].Line)
+	}
+	p := http1.TakeBuffer(size > http1.SmallBuffer)[:0]
+	p = append(p, "HTTP/1.1 "...)
+	p = strconv.AppendInt(p, int64(x.resp.Status), 10)
+	p = append(p, ' ')
+	p = append(p, x.resp.Reason...)
+	p = append(p, "\r\n"...)
+	dropped := droppedDown
+	if x.resp.Status < 200 || x.resp.Status == 204 {
+		dropped = noContentDown
+	}
+	return appendFields(p, x.resp.Fields, &x.resp, dropped)
+}
+
+// relay passes the response on as it arrives and says what becomes of the agent's connection. The connection to the
+// upstream is kept if it can serve again.
+func (x *exchange) relay(up *upstreamConn) ending {
+	x.event.Status = x.resp.Status
+	body := x.resp.Body(x.isHead)
+	old := x.req.Minor == 0
+	x.closing = old || !x.req.Persistent() || x.srv.draining.Load() || x.upload != nil && x.upload.left.Load() > 0
+	if !old && (body.Chunked() || body.UntilClose() || x.isHead && x.resp.Chunked()) {
+		x.out = append(x.out, "Transfer-Encoding: chunked\r\n"...)
+	}
+	if x.closing {
+		x.out = append(x.out, "Connection: close\r\n"...)
+	}
+	x.out = append(x.out, "\r\n"...)
+	reusable := !body.UntilClose() && x.resp.Persistent()
+	x.dropHeads()
+
+	var err error
+	switch {
+	case old && body.Chunked():
+		err = x.relayContent(up, &body)
+	case !old && body.UntilClose():
+		err = x.relayInChunks(up)
+	default:
+		err = x.relayAsItComes(up, &body)
+	}
+	x.flush()
+
+	sent := true
+	if x.upload != nil {
+		sent = x.upload.finish()
+		x.countUpload()
+	}
+	here := x.agent.detach() && x.agentErr == nil
+	if err == nil && here && sent && reusable && len(up.rd.Buffered()) == 0 {
+		up.put(up)
+	} else {
+		up.free()
+	}
+	switch {
+	case !here:
+		x.event.Broken = "agent"
+		return closeAtOnce
+	case err != nil:
+		x.event.Broken = "upstream"
+		if old && (body.UntilClose() || body.Chunked()) {
+			return closeReset
+		}
+		return closeAtOnce
+	}
+	return x.ending()
+}
+
+// relayAsItComes passes the bytes of the body on as they were sent, chunk framing included; only a trailer section is
+// rewritten. The error is the upstream's; what goes wrong on the agent's side is in x.agentErr, here as below.
+func (x *exchange) relayAsItComes(up *upstreamConn, body *http1.Body) error {
+	for !body.Done() && x.agentErr == nil {
+		if body.InTrailer() {
+			if err := x.readTrailer(up); err != nil {
+				return err
+			}
+			body.EndTrailer()
+			return nil
+		}
+		p, err := x.more(up)
+		if err == io.EOF && body.UntilClose() {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		n, err := body.Scan(p)
+		x.emit(p[:n])
+		up.rd.Consume(n)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// relayContent takes the chunk framing off, for an agent that does not know it.
+func (x *exchange) relayContent(up *upstreamConn, body *http1.Body) error {
+	for !body.Done() && !body.InTrailer() && x.agentErr == nil {
+		p, err := x.more(up)
+		if err != nil {
+			return err
+		}
+		n, content, err := body.Next(p)
+		if err != nil {
+			return err
+		}
+		if content {
+			x.emit(p[:n])
+		}
+		up.rd.Consume(n)
+	}
+	return nil
+}
+
+// relayInChunks frames a body that ends with the upstream's connection, so that the agent's can stay open and the agent
+// can tell the end from a failure.
+func (x *exchange) relayInChunks(up *upstreamConn) error {
+	for x.agentErr == nil {
+		p, err := x.more(up)
+		if err == io.EOF {
+			x.out = append(x.out, "0\r\n\r\n"...)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		x.out = strconv.AppendInt(x.out, int64(len(p)), 16)
+		x.out = append(x.out, "\r\n"...)
+		x.out = append(x.out, p...)
+		x.out = append(x.out, "\r\n"...)
+		x.flush()
+		x.event.BytesOut += int64(len(p))
+		up.rd.Consume(len(p))
+	}
+	return nil
+}
+
+// more returns the next bytes from the upstream. Before it waits for them it sends the agent everything that is there.
+func (x *exchange) more(up *upstreamConn) ([]byte, error) {
+	if p := up.rd.Buffered(); len(p) > 0 {
+		return p, nil
+	}
+	x.flush()
+	x.dropOut()
+	up.rd.Release()
+	up.sock.readWithin(x.srv.timeouts.Silence)
+	_, err := up.rd.Fill()
+	return up.rd.Buffered(), err
+}
+
+// readTrailer puts the trailer fields that cross and the end of the message into out.
+func (x *exchange) readTrailer(up *upstreamConn) error {
+	var t http1.Trailer
+	for {
+		n, err := t.Parse(up.rd.Buffered(), x.srv.heads.down)
+		if err == http1.ErrIncomplete {
+			up.sock.readWithin(x.srv.timeouts.Silence)
+			if _, err := up.rd.Fill(); err != nil {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		x.out = appendFields(x.out, t.Fields, &t, noContentDown)
+		x.out = append(x.out, "\r\n"...)
+		up.rd.Consume(n)
+		return nil
+	}
+}
+
+// emit writes p to the agent, in one go with what is in out if both fit there.
+func (x *exchange) emit(p []byte) {
+	x.event.BytesOut += int64(len(p))
+	if len(x.out) > 0 && len(p) <= cap(x.out)-len(x.out) {
+		x.out = append(x.out, p...)
+		p = nil
+	}
+	x.flush()
+	x.write(p)
+}
+
+// flush writes what is in out to the agent.
+func (x *exchange) flush() {
+	x.write(x.out)
+	x.out = x.out[:0]
+}
+
+// write writes to the agent. After an error nothing more is written.
+func (x *exchange) write(p []byte) {
+	if len(p) == 0 || x.agentErr != nil {
+		return
+	}
+	x.agent.sock.writeWithin(x.srv.timeouts.Silence)
+	_, x.agentErr = x.agent.sock.Write(p)
+	if x.event.FirstByte == 0 {
+		x.event.FirstByte = time.Since(x.event.Time)
+	}
+}
