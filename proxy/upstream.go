@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -55,6 +56,9 @@ func newUpstream(o origin, t *Timeouts, roots *x509.CertPool) (*upstream, error)
 		return nil, fmt.Errorf("proxy for %s: scheme %q is not http or https", o.authority(), u.proxy.Scheme)
 	}
 	if o.tls {
+		if roots == nil {
+			go warmRoots()
+		}
 		u.tls = &tls.Config{
 			MinVersion:         tls.VersionTLS12,
 			ServerName:         o.host,
@@ -67,6 +71,13 @@ func newUpstream(o origin, t *Timeouts, roots *x509.CertPool) (*upstream, error)
 	}
 	return u, nil
 }
+
+// warmRoots has the system's roots read before the first handshake asks for them, and gives back what that took: it is
+// most of what the process ever allocates while it is idle.
+var warmRoots = sync.OnceFunc(func() {
+	x509.SystemCertPool() // an error comes again with the handshake
+	debug.FreeOSMemory()
+})
 
 // upstreamConn is one connection to an upstream, for one exchange at a time.
 type upstreamConn struct {
