@@ -307,13 +307,18 @@ func TestReloadStorm(t *testing.T) {
 	t.Cleanup(p.stop)
 	stops := make([]func() []time.Duration, agents)
 	for i := range stops {
-		stops[i] = aDecentAgent(t, p, 200*time.Microsecond)
+		stops[i] = aDecentAgent(t, p, 50*time.Microsecond)
+	}
+	// Many routes, so that building a table takes its time.
+	var many strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&many, `{"path": "/many/%d/", "upstream": "https://127.0.0.1:1/%d", "auth_scheme": "", "token_env": "A_TOKEN"}, `, i, i)
 	}
 	route := `{"path": "/%s/", "upstream": %q, "auth_scheme": "Bearer", "token_env": "A_TOKEN"}`
 	tables := []string{
-		`{"routes": [` + fmt.Sprintf(route, "a", other.URL) + `]}`,
+		`{"routes": [` + many.String() + fmt.Sprintf(route, "a", other.URL) + `]}`,
 		`{"routes": [`,
-		`{"routes": [` + fmt.Sprintf(route, "a", up.URL) + "," + fmt.Sprintf(route, "b", other.URL) + `]}`,
+		`{"routes": [` + many.String() + fmt.Sprintf(route, "a", up.URL) + "," + fmt.Sprintf(route, "b", other.URL) + `]}`,
 		`{"routes": [` + fmt.Sprintf(route, "a", up.URL) + `], "unknown": 1}`,
 	}
 	for i := range reloads {
