@@ -353,19 +353,24 @@ func TestMemoryCeiling(t *testing.T) {
 	limits := proxy.DefaultLimits
 	limits.Agents = agents
 	up := fakeupstream.NewTest(t, fakeupstream.Options{RequestLimit: 10})
-	fields := make([]fakeupstream.Field, 1000)
-	for i := range fields {
-		fields[i] = fakeupstream.Field{Name: "X-Large", Value: strings.Repeat("v", 245)}
-	}
+	answer := "HTTP/1.1 200 OK\r\n" + fmt.Sprintf("Content-Length: %d\r\n", body) + strings.Repeat("X-Large: "+strings.Repeat("v", 245)+"\r\n", 1000)
+	var heads atomic.Int64
+	all := make(chan struct{}) // closed when every response has begun its head, and none has ended it
 	up.Set("/large", func(x *fakeupstream.Exchange) error {
 		if _, err := io.Copy(io.Discard, x); err != nil {
 			return err
 		}
-		if err := x.Head(200, fakeupstream.Chunked, 0, fields...); err != nil {
+		if err := x.WriteRaw([]byte(answer)); err != nil {
 			return err
 		}
-		_, err := io.Copy(x, fakeupstream.Bytes(0, body))
-		return err
+		if heads.Add(1) == agents {
+			close(all)
+		}
+		if err := x.Wait(all); err != nil {
+			return err
+		}
+		content, err := io.ReadAll(fakeupstream.Bytes(0, body))
+		return errors.Join(err, x.WriteRaw(append([]byte("\r\n"), content...)))
 	})
 	p := serve(t, up, "A_TOKEN=token-of-route-a", fmt.Sprintf("CRED_PROXY_MAX_AGENTS=%d", agents))
 	var head strings.Builder
