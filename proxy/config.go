@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"credproxy/proxy/http1"
 )
 
 // Config is a routes.json that was found to be right.
@@ -18,18 +16,25 @@ type Config struct {
 	Routes []RouteConfig // in the file's order
 }
 
-// RouteConfig is one route as the file has it:
+// RouteConfig is one route as the file has it. This is all that it must say:
 //
 //	{"path": "/anthropic/", "upstream": "https://api.anthropic.com", "auth_scheme": "Bearer", "token_env": "TOKEN"}
 type RouteConfig struct {
-	Path       string // the prefix that the agent uses; begins and ends with a slash
-	Upstream   string // as written
-	AuthScheme string // the word before the token; empty for the bare token
-	TokenEnv   string // the environment variable that holds the token
+	Path        string             // the prefix that the agent uses; begins and ends with a slash
+	Upstream    string             // as written
+	Credentials []CredentialConfig // what is injected, at least one
+	Set, Append []FieldConfig      // fixed fields: those that replace the agent's, those that join its list
+	Strip, Keep []string           // names of fields that are dropped besides the usual ones, and that are not
+	Allow, Deny []Rule             // which requests pass; Allow is empty where all do
+	DenyMinting *bool              // whether endpoints that hand out credentials are denied; nil: if the host is known
+	GitNone     bool               // git's fetches are refused too
 
 	origin origin
 	base   string // the upstream's base path, without a slash at its end
 }
+
+// UpstreamHost is the host of the upstream, in lower case, without its port.
+func (r *RouteConfig) UpstreamHost() string { return r.origin.host }
 
 // origin is where an upstream listens (RFC 9110, section 4.3.2).
 type origin struct {
@@ -177,35 +182,55 @@ func (p *configParser) unknown(where string, v jsonValue, names ...string) {
 	}
 }
 
+// routeKeys are the members of a route, in the order in which their errors are told.
+var routeKeys = []struct {
+	name     string
+	required bool
+	set      func(p *configParser, where string, v jsonValue, r *RouteConfig)
+}{
+	{"path", true, stringKey(setPath)},
+	{"upstream", true, stringKey(setUpstream)},
+	{"set_headers", false, (*configParser).setFields},
+	{"append_headers", false, (*configParser).appendFields},
+	{"strip_headers", false, (*configParser).stripFields},
+	{"keep_headers", false, (*configParser).keepFields},
+	{"allow", false, (*configParser).allow},
+	{"deny", false, (*configParser).deny},
+	{"deny_minting", false, (*configParser).denyMinting},
+	{"git", false, stringKey(setGit)},
+}
+
+// stringKey makes the reader of a member that is a string.
+func stringKey[T any](set func(*T, string) error) func(*configParser, string, jsonValue, *T) {
+	return func(p *configParser, where string, v jsonValue, to *T) {
+		if v.kind != "string" {
+			p.errorf(where, "must be a string (got %s)", v.kind)
+		} else if err := set(to, v.str); err != nil {
+			p.errorf(where, "%v", err)
+		}
+	}
+}
+
 func (p *configParser) route(where string, v jsonValue) (r RouteConfig) {
 	if v.kind != "object" {
 		p.errorf(where, "route must be an object (got %s)", v.kind)
 		return r
 	}
-	fields := []struct {
-		name  string
-		check func(*RouteConfig, string) error
-	}{
-		{"path", setPath},
-		{"upstream", setUpstream},
-		{"auth_scheme", setAuthScheme},
-		{"token_env", setTokenEnv},
-	}
-	var names []string
-	for _, f := range fields {
-		names = append(names, f.name)
-		switch m, ok := v.get(f.name); {
-		case !ok:
-			p.errorf(where+": "+f.name, "missing")
-		case m.kind != "string":
-			p.errorf(where+": "+f.name, "must be a string (got %s)", m.kind)
-		default:
-			if err := f.check(&r, m.str); err != nil {
-				p.errorf(where+": "+f.name, "%v", err)
-			}
+	names := credentialNames(true)
+	before := len(p.errs)
+	for _, k := range routeKeys {
+		names = append(names, k.name)
+		if m, ok := v.get(k.name); ok {
+			k.set(p, where+": "+k.name, m, &r)
+		} else if k.required {
+			p.errorf(where+": "+k.name, "missing")
 		}
 	}
+	p.credentials(where, v, &r)
 	p.unknown(where, v, names...)
+	if len(p.errs) == before {
+		p.checkNames(where, &r)
+	}
 	return r
 }
 
@@ -291,31 +316,5 @@ func (o *origin) setAuthority(s string) error {
 		}
 		o.port = strconv.FormatUint(n, 10)
 	}
-	return nil
-}
-
-func setAuthScheme(r *RouteConfig, s string) error {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' {
-			return fmt.Errorf("byte %q cannot stand in a header field", c)
-		}
-	}
-	if strings.TrimSpace(s) != s || !http1.IsValue(s) {
-		return fmt.Errorf("must not begin or end with a space")
-	}
-	r.AuthScheme = s
-	return nil
-}
-
-func setTokenEnv(r *RouteConfig, s string) error {
-	if s == "" {
-		return fmt.Errorf("must be a non-empty string")
-	}
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c > '~' || c == '=' {
-			return fmt.Errorf("byte %q cannot stand in the name of a variable", c)
-		}
-	}
-	r.TokenEnv = s
 	return nil
 }

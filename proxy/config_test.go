@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // one is a routes.json with one route, of which one member is replaced or, if value is empty, left out.
@@ -78,6 +79,17 @@ func TestConfigErrors(t *testing.T) {
 		{one("token_env", `""`), []string{`f: routes[0] "/a/": token_env: must be a non-empty string`}},
 		{one("token_env", `"A=B"`), []string{`f: routes[0] "/a/": token_env: byte '=' cannot stand in the name of a variable`}},
 		{one("token_env", ``), []string{`f: routes[0] "/a/": token_env: missing`}},
+		{one("token_env", `"T", "auth_header": "te"`), []string{`f: routes[0] "/a/": auth_header: "te" is the proxy's own: it frames the message or belongs to the connection`}},
+		{one("token_env", `"T", "username": "a"`), []string{`f: routes[0] "/a/": username: goes with the auth_scheme "Basic" alone`}},
+		{one("token_env", `"T", "credentials": []`), []string{
+			`f: routes[0] "/a/": auth_scheme: stands in each of 'credentials', or the route has this one credential and no list`,
+			`f: routes[0] "/a/": token_env: stands in each of 'credentials', or the route has this one credential and no list`,
+			`f: routes[0] "/a/": credentials: must be a list that is not empty`}},
+		{one("token_env", `"T", "set_headers": {"X": "s3cret\u0000"}`), []string{`f: routes[0] "/a/": set_headers "X": value must be visible text that neither begins nor ends with a space`}},
+		{one("token_env", `"T", "keep_headers": ["AUTHORIZATION"]`), []string{`f: routes[0] "/a/": keep_headers: "AUTHORIZATION" is always dropped`}},
+		{one("token_env", `"T", "deny": [{"path": "/x/*y"}]`), []string{`f: routes[0] "/a/": deny[0]: path: * is a whole segment`}},
+		{one("token_env", `"T", "deny_minting": null`), []string{`f: routes[0] "/a/": deny_minting: must be true or false (got null)`}},
+		{one("token_env", `"T", "git": "push"`), []string{`f: routes[0] "/a/": git: must be "fetch" or "none"; a push is refused on every route`}},
 	} {
 		_, err := ParseConfig("f", []byte(test.json))
 		var got []string
@@ -132,27 +144,69 @@ func TestConfigEmpty(t *testing.T) {
 	}
 }
 
+// asWritten is a route as a routes.json could have it.
+func asWritten(r *RouteConfig) map[string]any {
+	m := map[string]any{"path": r.Path, "upstream": r.Upstream}
+	var credentials []any
+	for _, c := range r.Credentials {
+		o := map[string]any{"auth_header": c.Header, "auth_scheme": c.Scheme, "token_env": c.TokenEnv}
+		if c.Username != nil {
+			o["username"] = *c.Username
+		}
+		credentials = append(credentials, o)
+	}
+	m["credentials"] = credentials
+	for key, fields := range map[string][]FieldConfig{"set_headers": r.Set, "append_headers": r.Append} {
+		if o := (map[string]any{}); fields != nil {
+			for _, f := range fields {
+				o[f.Name] = f.Value
+			}
+			m[key] = o
+		}
+	}
+	for key, names := range map[string][]string{"strip_headers": r.Strip, "keep_headers": r.Keep} {
+		if names != nil {
+			m[key] = names
+		}
+	}
+	for key, rules := range map[string][]Rule{"allow": r.Allow, "deny": r.Deny} {
+		var list []any
+		for _, rule := range rules {
+			o := map[string]any{"path": rule.Path}
+			if rule.Methods != nil {
+				o["methods"] = rule.Methods
+			}
+			list = append(list, o)
+		}
+		if rules != nil {
+			m[key] = list
+		}
+	}
+	if r.DenyMinting != nil {
+		m["deny_minting"] = *r.DenyMinting
+	}
+	if r.GitNone {
+		m["git"] = "none"
+	}
+	return m
+}
+
 // FuzzConfig: never a panic, and what is accepted encodes to the same routes again.
 func FuzzConfig(f *testing.F) {
 	f.Add([]byte(one("", "")))
 	f.Add([]byte(one("upstream", `"http://[::1]:8/%2F/"`)))
 	f.Add([]byte(`{"routes": [{"path": "/\ufffd/"}]}`))
+	f.Add([]byte(`{"routes": [{"path": "/", "upstream": "http://h", "credentials": [{"auth_header": "X", "token_env": "T"}, {"username": "", "token_env": "T"}],
+		"set_headers": {"A": "b"}, "append_headers": {"C": "d"}, "strip_headers": ["E"], "keep_headers": ["Api-Key"], "git": "none",
+		"allow": [{"methods": ["GET"], "path": "/*/**"}], "deny": [{"path": "/"}], "deny_minting": true}]}`))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		c, err := ParseConfig("f", p)
 		if err != nil {
 			return
 		}
-		type route struct {
-			Path       string `json:"path"`
-			Upstream   string `json:"upstream"`
-			AuthScheme string `json:"auth_scheme"`
-			TokenEnv   string `json:"token_env"`
-		}
-		doc := struct {
-			Routes []route `json:"routes"`
-		}{Routes: []route{}}
+		doc := map[string]any{"routes": []any{}}
 		for _, r := range c.Routes {
-			doc.Routes = append(doc.Routes, route{r.Path, r.Upstream, r.AuthScheme, r.TokenEnv})
+			doc["routes"] = append(doc["routes"].([]any), asWritten(&r))
 		}
 		again, err := json.Marshal(doc)
 		if err != nil {
@@ -162,7 +216,7 @@ func FuzzConfig(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%s: %v", again, err)
 		}
-		if diff := cmp.Diff(c, c2, cmp.AllowUnexported(RouteConfig{}, origin{})); diff != "" {
+		if diff := cmp.Diff(c, c2, cmp.AllowUnexported(RouteConfig{}, origin{}), cmpopts.SortSlices(func(a, b FieldConfig) bool { return a.Name < b.Name })); diff != "" {
 			t.Fatal(diff)
 		}
 	})

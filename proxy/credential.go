@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -31,8 +32,9 @@ func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `
 func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 func (s Secret) LogValue() slog.Value         { return slog.StringValue(redacted) }
 
-// credential is what a route injects.
+// credential is a credential with its token, as a route injects it.
 type credential struct {
+	CredentialConfig
 	token Secret
 	field Secret // the whole field line, CRLF included
 	state tokenState
@@ -47,56 +49,64 @@ const (
 	tokenInvalid tokenState = "invalid"
 )
 
-// resolve takes a route's token from the environment. White space and line breaks at its end are cut, since files and
-// shells leave them there; any other byte that is not visible ASCII or a space cannot stand in a credential.
-func resolve(r *RouteConfig, getenv func(string) string) credential {
-	token := strings.TrimRight(getenv(r.TokenEnv), " \t\r\n")
+// resolve takes a credential's token from the environment. White space and line breaks at its end are cut, since files
+// and shells leave them there; any other byte that is not visible ASCII or a space cannot stand in a credential.
+func resolve(c *CredentialConfig, getenv func(string) string) credential {
+	token := strings.TrimRight(getenv(c.TokenEnv), " \t\r\n")
 	if token == "" {
-		return credential{state: tokenUnset}
+		return credential{CredentialConfig: *c, state: tokenUnset}
 	}
 	for i := range len(token) {
 		if token[i] < ' ' || token[i] > '~' {
-			return credential{state: tokenInvalid}
+			return credential{CredentialConfig: *c, state: tokenInvalid}
 		}
 	}
 	value := token
-	if r.AuthScheme != "" {
-		value = r.AuthScheme + " " + token
+	if c.Username != nil {
+		value = base64.StdEncoding.EncodeToString([]byte(*c.Username + ":" + token)) // RFC 7617, section 2
 	}
-	return credential{NewSecret(token), NewSecret("Authorization: " + value + "\r\n"), tokenSet}
+	return credential{*c, NewSecret(token), NewSecret(c.line(value) + "\r\n"), tokenSet}
 }
 
-// refusal returns what a request gets whose route has no usable token, or nil.
-func (c *credential) refusal(r *RouteConfig) *Refusal {
+// line is the field with this value in the token's place.
+func (c *CredentialConfig) line(value string) string {
+	if c.Scheme != "" {
+		value = c.Scheme + " " + value
+	}
+	return c.Header + ": " + value
+}
+
+// refusal returns what a request gets whose route has no usable token here, or nil.
+func (c *credential) refusal() *Refusal {
 	switch c.state {
 	case tokenUnset:
-		return refuseToken.saying("cred-proxy: env var %s unset in sidecar", r.TokenEnv)
+		return refuseToken.saying("cred-proxy: env var %s unset in sidecar", c.TokenEnv)
 	case tokenInvalid:
-		return refuseToken.saying("cred-proxy: env var %s cannot stand in a header", r.TokenEnv)
+		return refuseToken.saying("cred-proxy: env var %s cannot stand in a header", c.TokenEnv)
 	}
 	return nil
 }
 
-// warning returns what the operator is told about a token that cannot be used, or "".
-func (c *credential) warning(r *RouteConfig) string {
+// warning returns what the operator is told about a token that cannot be used on the route of that path, or "".
+func (c *credential) warning(path string) string {
 	switch c.state {
 	case tokenUnset:
-		return fmt.Sprintf("route %s: env var %s unset; its requests get 500", r.Path, r.TokenEnv)
+		return fmt.Sprintf("route %s: env var %s unset; its requests get 500", path, c.TokenEnv)
 	case tokenInvalid:
-		return fmt.Sprintf("route %s: env var %s cannot stand in a header; its requests get 500", r.Path, r.TokenEnv)
+		return fmt.Sprintf("route %s: env var %s cannot stand in a header; its requests get 500", path, c.TokenEnv)
 	}
 	return ""
 }
 
-// Header returns the field that a route injects, with a stand-in for the token.
-func (r *RouteConfig) Header() string {
-	if r.AuthScheme == "" {
-		return "Authorization: <token>"
+// Line returns the field that is injected, with a stand-in for the token.
+func (c *CredentialConfig) Line() string {
+	if c.Username != nil {
+		return c.line("base64(" + *c.Username + ":<token>)")
 	}
-	return "Authorization: " + r.AuthScheme + " <token>"
+	return c.line("<token>")
 }
 
-// TokenState returns "set", "unset" or "invalid": whether the route's token can be used.
-func (r *RouteConfig) TokenState(getenv func(string) string) string {
-	return string(resolve(r, getenv).state)
+// TokenState returns "set", "unset" or "invalid": whether the token can be used.
+func (c *CredentialConfig) TokenState(getenv func(string) string) string {
+	return string(resolve(c, getenv).state)
 }

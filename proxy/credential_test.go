@@ -27,7 +27,7 @@ func TestResolve(t *testing.T) {
 		{"Bearer", "a\x7f", "", tokenInvalid},
 		{"Bearer", "\ufeffabc", "", tokenInvalid},
 	} {
-		c := resolve(&RouteConfig{AuthScheme: test.scheme, TokenEnv: "T"}, func(name string) string {
+		c := resolve(&CredentialConfig{Header: "Authorization", Scheme: test.scheme, TokenEnv: "T"}, func(name string) string {
 			return map[string]string{"T": test.token}[name]
 		})
 		if c.field.reveal() != test.field || c.state != test.state {
@@ -42,7 +42,7 @@ func TestSecretIsNotPrinted(t *testing.T) {
 	s := NewSecret(value)
 	var said bytes.Buffer
 	for _, v := range []any{s, &s, []Secret{s}, map[string]Secret{"k": s}, struct{ Exported Secret }{s}, struct{ hidden Secret }{s},
-		credential{token: s, field: s}, &route{credential: credential{token: s}, fields: s}, route{fields: s}} {
+		credential{token: s, field: s}, &route{fields: s}, route{fields: s}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%p", "%T", "%t", "%b", "%o", "%c", "%U", "%e", "%w"} {
 			fmt.Fprintf(&said, verb+"\n", v)
 		}

@@ -149,8 +149,11 @@ func (x *exchange) choose() *Refusal {
 		return refuseNoRoute.because(" for %s", pyRepr(path))
 	}
 	x.event.Route = r.Path
-	if refusal := r.refusal(&r.RouteConfig); refusal != nil {
+	if refusal := r.rules.refusal(r.Path, x.req.Method, path); refusal != nil {
 		return refusal
+	}
+	if r.refusal != nil {
+		return r.refusal
 	}
 	x.route = r
 	return checkLength(&x.req)
@@ -168,8 +171,9 @@ func (x *exchange) compose() {
 	p = append(p, r.target...)
 	p = append(p, x.req.Target[len(r.Path):]...)
 	p = append(p, " HTTP/1.1\r\n"...)
-	p = appendFields(p, x.req.Fields, &x.req, droppedUp)
+	p = appendFields(p, x.req.Fields, &x.req, r.dropped)
 	p = append(p, fields...)
+	p = appendJoined(p, x.req.Fields, &x.req, r.joined)
 	if x.req.Framing == http1.Length {
 		p = append(p, "Content-Length: "...)
 		p = strconv.AppendInt(p, x.req.Length, 10)

@@ -11,11 +11,12 @@ import (
 var hopByHop = []string{"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
 	"trailer", "trailers", "transfer-encoding", "upgrade"}
 
-var (
-	// droppedUp are the agent's fields that do not cross; the proxy sends its own Host, credential, Accept-Encoding and
-	// framing. Accept-Encoding is forced to identity so that a scanner on the way can read the answer.
-	droppedUp = newNameSet(hopByHop, "host", "authorization", "content-length", "accept-encoding")
+// droppedUp are the agent's fields that cross on no route; the proxy sends its own Host, credential, Accept-Encoding and
+// framing. Accept-Encoding is forced to identity so that a scanner on the way can read the answer. What else a route
+// drops is in its own set: see RouteConfig.dropped.
+var droppedUp = slices.Concat(hopByHop, []string{"host", "authorization", "content-length", "accept-encoding"})
 
+var (
 	// droppedDown are the upstream's fields that do not cross. An upstream cannot pass its answer off as a refusal.
 	droppedDown = newNameSet(hopByHop, "x-cred-proxy-error")
 
@@ -23,23 +24,43 @@ var (
 	noContentDown = newNameSet(hopByHop, "x-cred-proxy-error", "content-length")
 )
 
-// nameSet is a set of field names.
-type nameSet [32][]string // lower case, by length
+// nameSet is a set of field names. An underscore in a name is taken for a hyphen: servers that make variables of names,
+// as CGI does, see no difference.
+type nameSet [256][]string // lower case, by hash
 
 func newNameSet(names []string, more ...string) *nameSet {
 	var s nameSet
 	for _, n := range slices.Concat(names, more) {
-		s[len(n)] = append(s[len(n)], n)
+		h := nameHash([]byte(n))
+		s[h] = append(s[h], n)
 	}
 	return &s
 }
 
-func (s *nameSet) has(name []byte) bool {
-	if len(name) >= len(s) {
-		return false
+// nameHash spreads names of about a hundred over the set, so that most fields meet none of them.
+func nameHash(name []byte) byte {
+	n := len(name)
+	if n == 0 {
+		return 0
 	}
-	for _, n := range s[len(name)] {
-		if http1.EqualFold(name, n) {
+	return byte(n)*7 + nameByte[name[0]]*3 + nameByte[name[n-1]] + nameByte[name[n/2]]*5
+}
+
+// nameByte is how a byte of a name is compared: in lower case, an underscore as a hyphen.
+var nameByte = func() (t [256]byte) {
+	for i := range t {
+		t[i] = byte(i)
+		if 'A' <= i && i <= 'Z' {
+			t[i] += 'a' - 'A'
+		}
+	}
+	t['_'] = '-'
+	return t
+}()
+
+func (s *nameSet) has(name []byte) bool {
+	for _, n := range s[nameHash(name)] {
+		if len(n) == len(name) && sameName(name, n) {
 			return true
 		}
 	}
@@ -64,4 +85,33 @@ func appendFields(p []byte, fields []http1.Field, m connected, dropped *nameSet)
 		p = append(p, f.Line...)
 	}
 	return p
+}
+
+// appendJoined appends each of joined as one field line: the values that the agent sent, in order, and the fixed one
+// behind them (RFC 9110, section 5.3). The agent's own lines were dropped.
+func appendJoined(p []byte, fields []http1.Field, m connected, joined []FieldConfig) []byte {
+	for _, j := range joined {
+		p = append(p, j.Name...)
+		p = append(p, ": "...)
+		for i := range fields {
+			f := &fields[i]
+			if len(f.Name) == len(j.Name) && sameName(f.Name, j.Name) && len(f.Value) > 0 && !m.Named(f.Name) {
+				p = append(p, f.Value...)
+				p = append(p, ", "...)
+			}
+		}
+		p = append(p, j.Value...)
+		p = append(p, "\r\n"...)
+	}
+	return p
+}
+
+// sameName reports whether two names of one length are the same to a nameSet.
+func sameName(a []byte, b string) bool {
+	for i, c := range a {
+		if nameByte[c] != nameByte[b[i]] {
+			return false
+		}
+	}
+	return true
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -13,7 +14,7 @@ import (
 // last of two equal ones and mends bad UTF-8, and each of these would hide a mistake in a routes.json.
 type jsonValue struct {
 	kind    string // "object", "array", "string", "number", "boolean" or "null"
-	str     string
+	str     string // of a string its text, of a number or a boolean how it is written
 	members []jsonMember
 	items   []jsonValue
 }
@@ -102,7 +103,7 @@ func (w *jsonWalker) value() (jsonValue, error) {
 	case json.Number:
 		return jsonValue{kind: "number", str: t.String()}, nil
 	case bool:
-		return jsonValue{kind: "boolean"}, nil
+		return jsonValue{kind: "boolean", str: strconv.FormatBool(t)}, nil
 	}
 	return jsonValue{kind: "null"}, nil
 }

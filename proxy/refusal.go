@@ -31,6 +31,7 @@ var (
 	refusePath           = Refusal{400, "path", "path refused"}
 	refusePush           = Refusal{403, "push", "cred-proxy: git push over HTTPS is not supported; use the bottle.git SSH path (gitleaks-scanned by git-gate's pre-receive hook)"}
 	refuseNoRoute        = Refusal{404, "no-route", "no route"}
+	refuseRule           = Refusal{403, "rule", "cred-proxy: refused by a rule"}
 	refuseToken          = Refusal{500, "token", "cred-proxy: no token"}
 	refuseLength         = Refusal{400, "content-length", "invalid Content-Length"}
 	refuseEncoding       = Refusal{400, "transfer-encoding", "invalid Transfer-Encoding"}
@@ -45,8 +46,8 @@ var (
 // Refusals returns every refusal there is, in the order in which an exchange can meet them.
 func Refusals() []Refusal {
 	return slices.Clone([]Refusal{refuseBusy, refuseMalformed, refuseHeadTimeout, refuseTargetTooLong, refuseHeadTooLarge,
-		refuseTooManyFields, refuseMethod, refuseAbsolute, refusePath, refusePush, refuseNoRoute, refuseToken, refuseLength, refuseEncoding,
-		refuseChunked, refuseBodyTimeout, refuseBodySlow, refuseUpstream, refuseResponseHead, refuseUpstreamSilent})
+		refuseTooManyFields, refuseMethod, refuseAbsolute, refusePath, refusePush, refuseNoRoute, refuseRule, refuseToken,
+		refuseLength, refuseEncoding, refuseChunked, refuseBodyTimeout, refuseBodySlow, refuseUpstream, refuseResponseHead, refuseUpstreamSilent})
 }
 
 // because returns the refusal with its message continued.

@@ -1,14 +1,43 @@
 package proxy
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // route is one row of a table, with everything computed that an exchange needs.
 type route struct {
 	RouteConfig
-	credential
 	upstream *upstream
-	target   string // what takes the prefix's place in a request target: the base path and one slash
-	fields   Secret // the lines added to every request: Host, the credential, Accept-Encoding
+	warnings []string      // what the operator is told of its tokens
+	refusal  *Refusal      // what every request gets, if a token cannot be used; else nil
+	rules    *rules        // which requests are refused; nil: none
+	target   string        // what takes the prefix's place in a request target: the base path and one slash
+	dropped  *nameSet      // the agent's fields that do not cross
+	fields   Secret        // the lines added to every request: Host, the credentials, the fixed fields, Accept-Encoding
+	joined   []FieldConfig // the fields that join the agent's lists
+}
+
+// newRoute resolves one route; its upstream is set by who has the connections.
+func newRoute(rc *RouteConfig, getenv func(string) string) *route {
+	r := &route{RouteConfig: *rc, rules: rc.compile(), target: rc.base + "/", joined: rc.Append}
+	r.dropped = rc.dropped(r.rules != nil)
+	lines := "Host: " + r.origin.authority() + "\r\n"
+	for i := range rc.Credentials {
+		c := resolve(&rc.Credentials[i], getenv)
+		if w := c.warning(r.Path); w != "" && !slices.Contains(r.warnings, w) {
+			r.warnings = append(r.warnings, w)
+		}
+		if r.refusal == nil {
+			r.refusal = c.refusal()
+		}
+		lines += c.field.reveal()
+	}
+	for _, f := range rc.Set {
+		lines += f.Name + ": " + f.Value + "\r\n"
+	}
+	r.fields = NewSecret(lines + "Accept-Encoding: identity\r\n")
+	return r
 }
 
 // table is an immutable snapshot of routes and tokens. An exchange loads it once and keeps it to its end.
@@ -22,13 +51,11 @@ type table struct {
 func newTable(c *Config, getenv func(string) string, upstreamOf func(origin) (*upstream, error)) (*table, error) {
 	t := &table{byPath: map[string]*route{}}
 	for _, rc := range c.ByPrefix() {
-		r := &route{RouteConfig: rc, target: rc.base + "/"}
+		r := newRoute(&rc, getenv)
 		var err error
 		if r.upstream, err = upstreamOf(r.origin); err != nil {
 			return nil, err
 		}
-		r.credential = resolve(&r.RouteConfig, getenv)
-		r.fields = NewSecret("Host: " + r.origin.authority() + "\r\n" + r.field.reveal() + "Accept-Encoding: identity\r\n")
 		t.routes = append(t.routes, r)
 		t.byPath[r.Path] = r
 		if n := len(r.Path); len(t.lengths) == 0 || t.lengths[len(t.lengths)-1] != n {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"strings"
 	"text/tabwriter"
 
 	"credproxy/proxy"
@@ -25,8 +27,49 @@ func (p *program) check(args []string) int {
 	w := tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "PATH\tUPSTREAM\tHEADER\tTOKEN\tSTATE")
 	for _, r := range config.ByPrefix() {
-		fmt.Fprintf(w, "%s\t%s\t%s\tenv %s\t%s\n", r.Path, r.Upstream, r.Header(), r.TokenEnv, r.TokenState(p.getenv))
+		for _, c := range r.Credentials {
+			fmt.Fprintf(w, "%s\t%s\t%s\tenv %s\t%s\n", r.Path, r.Upstream, c.Line(), c.TokenEnv, c.TokenState(p.getenv))
+		}
 	}
 	w.Flush()
+	for _, r := range config.ByPrefix() {
+		showDetails(p.stdout, &r)
+	}
 	return exitOK
+}
+
+// showDetails prints what a route says beyond the table, and what is denied on it by default.
+func showDetails(w io.Writer, r *proxy.RouteConfig) {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, "  "+format+"\n", args...) }
+	for _, f := range r.Set {
+		line("set     %s: %s", f.Name, f.Value)
+	}
+	for _, f := range r.Append {
+		line("append  %s: %s", f.Name, f.Value)
+	}
+	for _, n := range r.Strip {
+		line("strip   %s", n)
+	}
+	for _, n := range r.Keep {
+		line("keep    %s", n)
+	}
+	for _, rule := range r.Allow {
+		line("allow   %s", rule)
+	}
+	for _, rule := range r.Deny {
+		line("deny    %s", rule)
+	}
+	if r.GitNone {
+		line("deny    git")
+	}
+	if names, rules := r.Minting(); len(rules) > 0 {
+		line("deny    what hands out credentials of %s:", strings.Join(names, ", "))
+		for _, rule := range rules {
+			line("        %s", rule)
+		}
+	}
+	if b.Len() > 0 {
+		fmt.Fprintf(w, "\n%s\n%s", r.Path, b.String())
+	}
 }

@@ -34,6 +34,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"check", "check [FILE]", "read routes.json, show the routes and whether their tokens are set, or every error in it", (*program).check},
+		{"env", "env [ROUTE]", "say what the sandbox needs for each client of the routes (-format sh, dotenv or json; -url URL)", (*program).env},
 		{"demo", "demo [-once]", "show it working against a fake upstream of its own", (*program).demo},
 		{"version", "version", "say which version this is", (*program).version},
 		{"help", "help", "show this", (*program).help},

@@ -77,14 +77,18 @@ func (o *options) settings() []setting {
 // usageError is an error of the command line; any other is the environment's.
 type usageError struct{ error }
 
-// parseOptions takes the command line, and the environment for what it does not say. It returns what is left of the command line.
-func parseOptions(args []string, getenv func(string) string) (*options, []string, error) {
+// parseOptions takes the command line, and the environment for what it does not say. It returns what is left of the
+// command line. A command adds flags of its own by more.
+func parseOptions(args []string, getenv func(string) string, more ...func(*flag.FlagSet)) (*options, []string, error) {
 	o := defaultOptions()
 	flags := flag.NewFlagSet("cred-proxy", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	var errs []error
 	for _, s := range o.settings() {
 		flags.Var(s.value, s.flag, s.about)
+	}
+	for _, add := range more {
+		add(flags)
 	}
 	if err := flags.Parse(args); err != nil {
 		return nil, nil, usageError{err}

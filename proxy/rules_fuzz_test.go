@@ -1,0 +1,129 @@
+package proxy
+
+import (
+	"strings"
+	"testing"
+)
+
+// readings returns every way in which an upstream may read a path that it decodes so many times at least, as lists of
+// segments: written out one by one, where rules follow them all at once.
+func readings(path string, least int) (all [][]string) {
+	parts := strings.Split(path, "/")
+	for level := 0; level <= decodings; level++ {
+		if level >= least {
+			all = append(all, splits(parts)...)
+			for _, end := range "?#" { // the path ends at the first of these
+				for i, part := range parts {
+					if cut := strings.IndexRune(part, end); cut >= 0 {
+						all = append(all, splits(append(append([]string{}, parts[:i]...), part[:cut]))...)
+						break
+					}
+				}
+			}
+		}
+		for i := range parts {
+			decoded, _ := appendDecoded(nil, []byte(parts[i]))
+			parts[i] = string(foldOverlong(decoded))
+		}
+	}
+	return all
+}
+
+// splits returns every way to split parts further, at slashes that were encoded and at backslashes.
+func splits(parts []string) [][]string {
+	all := [][]string{nil}
+	for _, part := range parts {
+		var longer [][]string
+		for _, way := range ways(part) {
+			for _, s := range all {
+				longer = append(longer, append(append([]string{}, s...), way...))
+			}
+		}
+		all = longer
+	}
+	return all
+}
+
+func ways(part string) [][]string {
+	i := strings.IndexAny(part, `/\`)
+	if i < 0 {
+		return [][]string{{part}}
+	}
+	var all [][]string
+	for _, way := range ways(part[i+1:]) {
+		all = append(all, append([]string{part[:i]}, way...))                                       // it splits
+		all = append(all, append([]string{part[:i+1] + way[0]}, append([]string{}, way[1:]...)...)) // it does not
+	}
+	return all
+}
+
+func bareOf(segment string) string {
+	segment, _, _ = strings.Cut(segment, ";")
+	return strings.TrimRight(segment, ". ")
+}
+
+// matches holds a reading against a pattern. A segment that is empty counts or does not.
+func matches(segments, pattern []string) bool {
+	switch {
+	case len(pattern) > 0 && pattern[0] == "**":
+		return matches(segments, pattern[1:]) || len(segments) > 0 && matches(segments[1:], pattern)
+	case len(segments) == 0:
+		return len(pattern) == 0
+	case bareOf(segments[0]) == "" && matches(segments[1:], pattern):
+		return true
+	case len(pattern) == 0:
+		return false
+	}
+	return (pattern[0] == "*" || pattern[0] == segments[0] || bareOf(pattern[0]) == bareOf(segments[0])) && matches(segments[1:], pattern[1:])
+}
+
+// FuzzRules holds the compiled rules against all readings of a path: deny matches if one of them does, and allow lets
+// nothing pass of which a reading does not match.
+func FuzzRules(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"/a/*/b", "a/x%2fy/b"}, {"/a/**", "a"}, {"/a", "%61;x%2fy"}, {"/*", "x%252fy"}, {"/a/b", `a\b`}, {"/a", "a%3fb%2fc"},
+		{"/a/*", "a//"}, {"/a", ";x%5cy/a"}, {"/*/b", "a;x/b."}, {"/", ""}, {"/a/", "a"}, {"/a/*/**", "a/%c0%af/b"}, {"/a", `;x\y/a`}, {"/a", `a;x\y`}, {"/*/a", "x%2fy/z/a"}, {"/*", "x/y%20"},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	f.Fuzz(func(t *testing.T, rule, path string) {
+		var r Rule
+		if setRulePath(&r, rule) != nil || len(rule) > 24 || len(path) > 48 {
+			return
+		}
+		for i := range len(path) {
+			if path[i] <= ' ' || path[i] > '~' || path[i] == '?' || path[i] == '#' {
+				return // no request target
+			}
+		}
+		if checkPath([]byte("/"+path), nil) != "" {
+			return
+		}
+		few := strings.NewReplacer("%5", `\`, "%2", `\`, "%c", `\`, "%e", `\`, "%f", `\`).Replace(strings.ToLower(path))
+		if strings.Count(few, `\`) > 8 || strings.Count(path, "/") > 8 {
+			return // the readings are too many
+		}
+		rc := RouteConfig{Deny: []Rule{r}}
+		denied := rc.compile().refusal("", []byte("GET"), []byte(path)) != nil
+		pattern := strings.Split(strings.TrimSuffix(rule[1:], "/"), "/")
+		if pattern[0] == "" {
+			pattern = nil
+		}
+		want := false
+		for _, reading := range readings(path, 0) {
+			want = want || matches(reading, pattern)
+		}
+		if denied != want {
+			t.Fatalf("deny %q: %q denied %v, want %v", rule, path, denied, want)
+		}
+		rc = RouteConfig{Allow: []Rule{r}}
+		if rc.compile().refusal("", []byte("GET"), []byte(path)) != nil {
+			return
+		}
+		for _, reading := range readings(path, 1) {
+			if !matches(reading, strings.Split(rule[1:], "/")) {
+				t.Fatalf("allow %q: %q passes, but may be read as %q", rule, path, reading)
+			}
+		}
+	})
+}
