@@ -28,7 +28,9 @@ type agent struct {
 	count uint64
 	seen  uint64
 
-	restful atomic.Bool // it waited for a request in the last two sweeps
+	served  atomic.Uint64 // exchanges so far; rested is what the last sweep found
+	rested  uint64
+	restful atomic.Bool // it did nothing but wait for a request between the last two sweeps
 
 	mu     sync.Mutex
 	gone   bool               // the agent left, or is to be cut off
@@ -67,6 +69,7 @@ func (a *agent) serve() {
 		a.count++
 		a.busy.Store(a.count)
 		end := newExchange(a).run()
+		a.served.Store(a.count)
 		a.busy.Store(0)
 		switch end {
 		case closeAtOnce:
@@ -116,8 +119,9 @@ func (a *agent) sweep() {
 	if busy != 0 && busy == a.seen && a.sock.gone() {
 		a.abandon()
 	}
-	a.restful.Store(busy == 0 && a.seen == 0)
-	a.seen = busy
+	served := a.served.Load()
+	a.restful.Store(busy == 0 && a.seen == 0 && served == a.rested)
+	a.seen, a.rested = busy, served
 }
 
 // abandon ends the connection and whatever is under way on it, from any goroutine.

@@ -10,9 +10,12 @@ import (
 )
 
 const (
-	// doors is how many agents wait at a time for a place, or are told that there is none; further ones wait to be
-	// accepted.
-	doors = 64
+	// minDoors and maxDoors bound how many agents wait at a time for a place, or are told that there is none: as many as
+	// there are places, within these. Further ones wait to be accepted.
+	minDoors, maxDoors = 64, 1024
+
+	// atDoorFor is how long an agent has to say something when there is no place.
+	atDoorFor = 250 * time.Millisecond
 
 	// turnAwayFor is how long an agent waits for a place, and how long it has to take its answer if there is none.
 	turnAwayFor = time.Second
@@ -29,8 +32,10 @@ type crowd struct {
 }
 
 func newCrowd(agents int) *crowd {
-	return &crowd{places: make(chan struct{}, agents), doors: make(chan struct{}, doors)}
+	return &crowd{places: make(chan struct{}, agents), doors: make(chan struct{}, doorsFor(agents))}
 }
+
+func doorsFor(agents int) int { return max(minDoors, min(agents, maxDoors)) }
 
 // admitAgent serves an agent that was accepted, or lets it wait at the door. It returns at once unless there is not even
 // a place to wait.
@@ -60,8 +65,9 @@ func (s *Server) admitAgent(a *agent) {
 func (s *Server) waitAtDoor(a *agent) bool {
 	a.busy.Store(1) // with its first exchange: it does not make room for itself
 	by := time.Now().Add(turnAwayFor)
-	a.sock.SetDeadline(by)
-	if _, err := a.rd.Fill(); err != nil { // an answer to nothing would confuse clients
+	a.sock.SetDeadline(time.Now().Add(atDoorFor))
+	// Who says nothing is given no place, and no answer: an answer to nothing confuses clients.
+	if _, err := a.rd.Fill(); err != nil {
 		a.close()
 		return false
 	}

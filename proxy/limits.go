@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"sort"
 	"sync/atomic"
 	"time"
 
@@ -55,17 +56,16 @@ func (l Limits) Memory() int64 {
 	return memoryBase + int64(l.Agents)*int64(memoryAgent+4*max(l.Head, l.ResponseHead))
 }
 
-// Descriptors is how many descriptors a Server needs for so many agents: one for each and one for its upstream, the kept
-// connections to upstreams, and what the process itself has open.
+// Descriptors is how many descriptors a Server needs for so many agents: one for each and one for its upstream, those who
+// wait for a place, the kept connections to upstreams, and what the process itself has open.
 func (l Limits) Descriptors() uint64 {
 	l = l.orDefault()
-	return uint64(2*l.Agents + l.kept() + otherDescriptors)
+	return uint64(2*l.Agents + doorsFor(l.Agents) + l.kept() + otherDescriptors)
 }
 
 // AgentsFor is how many agents can be served with so many descriptors, at least one; Descriptors is its inverse.
 func AgentsFor(descriptors uint64) int {
-	n := int(min(descriptors, 1<<30)) - otherDescriptors
-	return max(1, n/3, (n-maxKept)/2)
+	return max(1, sort.Search(1<<20, func(n int) bool { return Limits{Agents: n + 1}.Descriptors() > descriptors }))
 }
 
 const otherDescriptors = 64

@@ -8,7 +8,7 @@ import (
 
 // TestDescriptors: as many agents as there are descriptors for, and not one more.
 func TestDescriptors(t *testing.T) {
-	for _, agents := range []int{1, 12, 1000, 4096, 4097, 16384, 100_000} {
+	for _, agents := range []int{1, 12, 1000, 1024, 1025, 4096, 4097, 16384, 100_000} {
 		need := Limits{Agents: agents}.Descriptors()
 		if got := AgentsFor(need); got != agents {
 			t.Errorf("%d descriptors, which %d agents need, are for %d", need, agents, got)

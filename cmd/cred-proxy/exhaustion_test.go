@@ -172,6 +172,75 @@ func TestExhaustionSilence(t *testing.T) {
 	}
 }
 
+// TestExhaustionPlaces: 300 agents that say nothing do not keep the 20 places from
+// those that do, neither from one that has a place nor from one that comes.
+func TestExhaustionPlaces(t *testing.T) {
+	const places, silent = 20, 300
+	up := fakeupstream.NewTest(t)
+	p := serve(t, up, "A_TOKEN=token-of-route-a", fmt.Sprintf("CRED_PROXY_MAX_AGENTS=%d", places))
+	there, err := dial(p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer there.tcp.Close()
+	ask := func(c *conn) {
+		t.Helper()
+		if err := c.send([]byte("GET /a/status/204 HTTP/1.1\r\nHost: x\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if head, err := c.readHead(); err != nil || !strings.HasPrefix(head, "HTTP/1.1 204 ") {
+			t.Fatalf("%q, %v", head, err)
+		}
+	}
+	ask(there)
+	stop := make(chan struct{})
+	kept := make(chan int)
+	go func() { // it goes on all the while, and is idle most of it
+		n, tick := 0, time.NewTicker(20*time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-stop:
+				kept <- n
+				return
+			case <-tick.C:
+				if there.send([]byte("GET /a/status/204 HTTP/1.1\r\nHost: x\r\n\r\n")) == nil {
+					if head, err := there.readHead(); err != nil || !strings.HasPrefix(head, "HTTP/1.1 204 ") {
+						t.Errorf("after %d requests: %q, %v", n, head, err)
+						kept <- n
+						return
+					}
+					n++
+				}
+			}
+		}
+	}()
+	for range silent {
+		c, err := dial(p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.tcp.Close()
+	}
+	began := time.Now()
+	c, err := dial(p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.tcp.Close()
+	ask(c)
+	took := time.Since(began)
+	close(stop)
+	n := <-kept
+	t.Logf("with %d silent agents at %d places, one that came was answered after %v; one that was there was %d times", silent, places, took, n)
+	if took > 3*time.Second {
+		t.Errorf("who came was answered after %v", took)
+	}
+	if n == 0 {
+		t.Error("who was there was not answered")
+	}
+}
+
 // TestExhaustionHeaderBomb: heads that are as much work as 64 KiB can be delay
 // nobody: thousands of connection options to compare with each field, as many
 // fields as there may be and more.
