@@ -46,13 +46,7 @@ func newAgent(s *Server, conn net.Conn) *agent {
 
 // serve runs one exchange after the other until the connection ends.
 func (a *agent) serve() {
-	defer func() {
-		if r := recover(); r != nil {
-			// The trace names functions and lines; the value could name anything.
-			a.srv.warn(fmt.Sprintf("internal error (%T); the connection is closed\n%s", r, debug.Stack()))
-			a.abandon()
-		}
-	}()
+	defer a.survive()
 	defer a.close()
 	for {
 		if len(a.rd.Buffered()) == 0 {
@@ -84,6 +78,15 @@ func (a *agent) serve() {
 		if a.srv.draining.Load() {
 			return
 		}
+	}
+}
+
+// survive is deferred on every goroutine that works for an agent: a defect costs its connection, not the process.
+func (a *agent) survive() {
+	if r := recover(); r != nil {
+		// The trace names functions and lines; the value could name anything.
+		a.srv.warn(fmt.Sprintf("internal error (%T); the connection is closed\n%s", r, debug.Stack()))
+		a.abandon()
 	}
 }
 
@@ -156,10 +159,11 @@ func (a *agent) connect(u *upstream, fresh bool) (*upstreamConn, error) {
 	}
 	// A handshake needs a deep stack for a moment; on a goroutine of its own it goes with that.
 	var c *upstreamConn
-	var err error
+	err := errAgentGone // as it is to be if dial does not return
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		defer a.survive()
 		c, err = u.dial(ctx)
 	}()
 	<-done

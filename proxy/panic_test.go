@@ -82,3 +82,26 @@ func TestPanicSaysNoSecret(t *testing.T) {
 		}
 	}
 }
+
+// TestPanicElsewhere: a defect on a goroutine that works for an agent beside its own costs the connection, too.
+func TestPanicElsewhere(t *testing.T) {
+	for name, work := range map[string]func(a *agent){
+		"upload": func(a *agent) { <-startUpload(a, nil, 5).done },
+		"dial": func(a *agent) {
+			if c, err := a.connect(nil, true); c != nil || err == nil {
+				t.Errorf("connected, %v", err)
+			}
+		},
+	} {
+		said := ""
+		s := New(Options{Warn: func(line string) { said += line }})
+		conn, other := net.Pipe()
+		defer other.Close()
+		a := newAgent(s, conn)
+		go io.WriteString(other, "hello")
+		work(a)
+		if !a.isGone() || !strings.HasPrefix(said, "internal error (runtime.") {
+			t.Errorf("%s: gone %v, said %.60q", name, a.isGone(), said)
+		}
+	}
+}

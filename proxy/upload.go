@@ -32,6 +32,7 @@ func startUpload(a *agent, up *upstreamConn, n int64) *upload {
 func (u *upload) run() {
 	defer close(u.done)
 	defer func() { u.ended.Store(time.Now().UnixNano()) }()
+	defer u.agent.survive()
 	var waited time.Duration // for the agent
 	var got int64
 	a, silence := u.agent, u.agent.srv.timeouts.Silence
