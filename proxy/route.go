@@ -18,10 +18,21 @@ type route struct {
 	joined   []FieldConfig // the fields that join the agent's lists
 }
 
+// nameSets are the sets of a table, by their names: most routes drop the same fields.
+type nameSets map[string]*nameSet
+
+func (s nameSets) of(names []string) *nameSet {
+	key := strings.Join(names, " ")
+	if s[key] == nil {
+		s[key] = newNameSet(droppedUp, names...)
+	}
+	return s[key]
+}
+
 // newRoute resolves one route; its upstream is set by who has the connections.
-func newRoute(rc *RouteConfig, getenv func(string) string) *route {
+func newRoute(rc *RouteConfig, getenv func(string) string, sets nameSets) *route {
 	r := &route{RouteConfig: *rc, rules: rc.compile(), target: rc.base + "/", joined: rc.Append}
-	r.dropped = rc.dropped(r.rules != nil)
+	r.dropped = sets.of(rc.dropped(r.rules != nil))
 	lines := "Host: " + r.origin.authority() + "\r\n"
 	for i := range rc.Credentials {
 		c := resolve(&rc.Credentials[i], getenv)
@@ -49,9 +60,9 @@ type table struct {
 
 // newTable resolves a configuration. upstreamOf gives the connections to an origin; tables share them.
 func newTable(c *Config, getenv func(string) string, upstreamOf func(origin) (*upstream, error)) (*table, error) {
-	t := &table{byPath: map[string]*route{}}
+	t, sets := &table{byPath: map[string]*route{}}, nameSets{}
 	for _, rc := range c.ByPrefix() {
-		r := newRoute(&rc, getenv)
+		r := newRoute(&rc, getenv, sets)
 		var err error
 		if r.upstream, err = upstreamOf(r.origin); err != nil {
 			return nil, err

@@ -98,3 +98,17 @@ func BenchmarkFind(b *testing.B) {
 		})
 	}
 }
+
+// TestSharedSets: a thousand routes that drop the same fields have one set of them.
+func TestSharedSets(t *testing.T) {
+	var paths []string
+	for i := range 1000 {
+		paths = append(paths, fmt.Sprintf("/%d/", i))
+	}
+	table := testTable(t, paths...)
+	for _, r := range table.routes {
+		if r.dropped != table.routes[0].dropped {
+			t.Fatalf("%s has a set of its own", r.Path)
+		}
+	}
+}

@@ -39,8 +39,8 @@ func canonicalName(name string) string {
 var overrides = []string{"x-http-method-override", "x-http-method", "x-method-override", "x-original-method",
 	"x-original-url", "x-original-uri", "x-rewrite-url"}
 
-// dropped is the set of the agent's fields that do not cross on a route.
-func (r *RouteConfig) dropped(rules bool) *nameSet {
+// dropped are the agent's fields that do not cross on a route, besides droppedUp: canonical names, each once, in order.
+func (r *RouteConfig) dropped(rules bool) []string {
 	names := slices.Clone(slots)
 	names = slices.DeleteFunc(names, func(n string) bool {
 		return slices.ContainsFunc(r.Keep, func(k string) bool { return canonicalName(k) == n })
@@ -59,5 +59,5 @@ func (r *RouteConfig) dropped(rules bool) *nameSet {
 		names[i] = canonicalName(n)
 	}
 	slices.Sort(names)
-	return newNameSet(droppedUp, slices.Compact(names)...)
+	return slices.Compact(names)
 }
