@@ -76,19 +76,7 @@ func (s *sock) ReadInto(r *http1.Reader) (int, error) {
 		return n, err
 	}
 	s.into = r
-	err := s.raw.Read(s.readyCB)
-	s.into = nil
-	if err == nil {
-		err = s.err
-	}
-	if err != nil {
-		return 0, err
-	}
-	if s.n == 0 {
-		return 0, io.EOF
-	}
-	r.Stored(s.n)
-	return s.n, nil
+	return s.stored(s.raw.Read(s.readyCB))
 }
 
 // poll reads what is there into r and returns errWouldBlock if nothing is.
@@ -105,15 +93,19 @@ func (s *sock) poll(r *http1.Reader) (int, error) {
 	}
 	s.into = r
 	// Control and not Read: a deadline that has passed while the connection lay idle is of no account.
-	err := s.raw.Control(s.pollCB)
+	return s.stored(s.raw.Control(s.pollCB))
+}
+
+// stored ends a read in which ready was called, unless err says that it was not.
+func (s *sock) stored(err error) (int, error) {
+	r := s.into
 	s.into = nil
-	if err == nil {
-		err = s.err
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return 0, err
-	}
-	if s.n == 0 {
+	case s.err != nil:
+		return 0, s.err
+	case s.n == 0:
 		return 0, io.EOF
 	}
 	r.Stored(s.n)
