@@ -48,7 +48,7 @@ type sock struct {
 
 func newSock(c net.Conn) *sock {
 	s := &sock{Conn: c, raw: rawConn(c)}
-	s.stash = http1.NewReader(rawSource{s})
+	s.stash = http1.NewReader(s)
 	s.readyCB = s.ready
 	s.pollCB = func(fd uintptr) { s.ready(fd) }
 	s.writeCB = s.writable
@@ -111,11 +111,6 @@ func (s *sock) stored(err error) (int, error) {
 	r.Stored(s.n)
 	return s.n, nil
 }
-
-// rawSource fills the stash.
-type rawSource struct{ s *sock }
-
-func (r rawSource) ReadInto(into *http1.Reader) (int, error) { return r.s.ReadInto(into) }
 
 // Read is what a tls.Conn reads with: during its handshake straight from the connection, then from the stash alone, and
 // never beyond the record at hand, so that it is known whether the tls.Conn holds the beginning of another.

@@ -123,7 +123,7 @@ func (u *upstream) put(c *upstreamConn) {
 	}
 	u.mu.Unlock()
 	if !keep {
-		c.close()
+		c.free()
 	}
 }
 
