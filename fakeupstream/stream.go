@@ -131,7 +131,7 @@ func newStream(p params) (Behaviour, error) {
 		st := &stream{commands: make(chan command), over: make(chan struct{})}
 		all := &x.c.s.streams
 		all.change(func() { all.open[name] = append(all.open[name], st) })
-		err := x.Head(http.StatusOK, Chunked, 0, eventStream...)
+		err := orGone(x.Head(http.StatusOK, Chunked, 0, eventStream...))
 		if err == nil {
 			err = st.follow(x)
 		}
@@ -166,9 +166,7 @@ func (st *stream) follow(x *Exchange) error {
 				return err
 			}
 			_, err := x.Write(cmd.event)
-			if err != nil && !errors.Is(err, errEnded) {
-				err = fmt.Errorf("%w: %w", errGone, err)
-			}
+			err = orGone(err)
 			cmd.reply <- err
 			if err != nil {
 				return err
@@ -179,6 +177,14 @@ func (st *stream) follow(x *Exchange) error {
 			return errClosed
 		}
 	}
+}
+
+// orGone makes a failed write what it means on a stream: its client has left.
+func orGone(err error) error {
+	if err == nil || errors.Is(err, errEnded) || errors.Is(err, errClosed) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errGone, err)
 }
 
 // eventStream are the fields of a stream's head.

@@ -111,6 +111,25 @@ func TestSilentStreamNoticesItsClientLeaving(t *testing.T) {
 	}
 }
 
+// TestStreamWhoseClientLeavesBeforeItsHead is about the moment in which a
+// stream is open, since its name can be waited for, but has no head yet.
+func TestStreamWhoseClientLeavesBeforeItsHead(t *testing.T) {
+	up := start(t)
+	if err := up.Inject(fakeupstream.Fault{Kind: fakeupstream.FaultDrip, Every: 2 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	w := dial(t, up)
+	w.send(t, "GET /sse?name=s HTTP/1.1\r\nHost: x\r\n\r\n")
+	if err := up.WaitStream(t.Context(), "s"); err != nil {
+		t.Fatal(err)
+	}
+	w.tcp.SetLinger(0)
+	w.tcp.Close()
+	if err := up.WaitStreamGone(t.Context(), "s"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTimetable(t *testing.T) {
 	up := start(t)
 	resp := get(t, up, "/sse?n=3&ms=5&id=1&ping=2&retry=100&event=tick")
