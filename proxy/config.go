@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"net/url"
 	"os"
@@ -14,6 +15,7 @@ import (
 type Config struct {
 	File   string
 	Routes []RouteConfig // in the file's order
+	Hash   string        // which text this was read from: the first twelve digits of its SHA-256
 }
 
 // RouteConfig is one route as the file has it. This is all that it must say:
@@ -120,7 +122,7 @@ func ParseConfig(file string, data []byte) (*Config, error) {
 		return nil, ConfigErrors{e}
 	}
 	p := configParser{file: file}
-	c := &Config{File: file, Routes: p.document(doc)}
+	c := &Config{File: file, Routes: p.document(doc), Hash: fmt.Sprintf("%x", sha256.Sum256(data))[:12]}
 	if len(p.errs) > 0 {
 		return nil, p.errs
 	}

@@ -87,15 +87,28 @@ func (c *credential) refusal() *Refusal {
 	return nil
 }
 
-// warning returns what the operator is told about a token that cannot be used on the route of that path, or "".
-func (c *credential) warning(path string) string {
+// problem says why the token cannot be used, or "".
+func (c *credential) problem() string {
 	switch c.state {
 	case tokenUnset:
-		return fmt.Sprintf("route %s: env var %s unset; its requests get 500", path, c.TokenEnv)
+		return fmt.Sprintf("env var %s unset", c.TokenEnv)
 	case tokenInvalid:
-		return fmt.Sprintf("route %s: env var %s cannot stand in a header; its requests get 500", path, c.TokenEnv)
+		return fmt.Sprintf("env var %s cannot stand in a header", c.TokenEnv)
 	}
 	return ""
+}
+
+// warning returns what the operator is told about a token that cannot be used on the route of that path, or "".
+func (c *credential) warning(path string) string {
+	if c.state == tokenSet {
+		return ""
+	}
+	return fmt.Sprintf("route %s: %s; its requests get 500", path, c.problem())
+}
+
+// status is what can be told of the token.
+func (c *credential) status() TokenStatus {
+	return TokenStatus{Source: "env " + c.TokenEnv, State: string(c.state), Problem: c.problem()}
 }
 
 // Line returns the field that is injected, with a stand-in for the token.

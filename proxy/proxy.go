@@ -15,14 +15,13 @@
 //   - upstream.go has the verified connections to the upstream, kept and reused; sock.go is the socket below it all.
 //   - observe.go tells what came of it.
 //
-// An exchange sees one immutable table, loaded once: [Server.Load] builds a new one aside and swaps it.
+// An exchange sees one immutable table, loaded once: [Server.Load] in load.go builds a new one aside and swaps it.
 package proxy
 
 import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"maps"
 	"net"
 	"os"
@@ -89,6 +88,7 @@ type Server struct {
 
 	table    atomic.Pointer[table]
 	draining atomic.Bool
+	loading  sync.Mutex // held while a table is built and swapped in; before mu
 
 	mu        sync.Mutex
 	listeners map[net.Listener]bool
@@ -96,9 +96,14 @@ type Server struct {
 	crowd     *crowd
 	left      chan struct{} // closed when the last agent is gone while draining
 	sweeping  sync.Once
-	stopped   chan struct{} // closed when Shutdown is done
-	upstreams map[origin]*upstream
-	kept      kept // the upstreams' idle connections
+	stopped   chan struct{}        // closed when Shutdown is done
+	upstreams map[origin]*upstream // written with loading held, too
+	failures  struct {
+		count uint64
+		last  string
+		at    time.Time
+	}
+	kept kept // the upstreams' idle connections
 }
 
 // New returns a Server without routes.
@@ -115,51 +120,6 @@ func New(o Options) *Server {
 	}
 	s.table.Store(&table{})
 	return s
-}
-
-// Load resolves a configuration and swaps it in; an error changes nothing. Exchanges under way keep the routes and the
-// tokens that they began with. A token that cannot be used is no error: it is told to Options.Warn, and its route's
-// requests are refused.
-func (s *Server) Load(c *Config) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	upstreams := map[origin]*upstream{}
-	t, err := newTable(c, s.getenv, func(o origin) (*upstream, error) {
-		u := upstreams[o]
-		if u == nil {
-			u = s.upstreams[o]
-		}
-		var err error
-		if u == nil {
-			if u, err = newUpstream(o, &s.timeouts, s.roots); err == nil {
-				u.kept = &s.kept
-			}
-		}
-		upstreams[o] = u
-		return u, err
-	})
-	if err != nil {
-		return err
-	}
-	s.table.Store(t)
-	for o, u := range s.upstreams {
-		if upstreams[o] == nil {
-			u.retire()
-		}
-	}
-	s.upstreams = upstreams
-	for _, r := range t.routes {
-		for _, w := range r.warnings {
-			s.warn(w)
-		}
-	}
-	return nil
-}
-
-// Routes describes the table in force as the log lines do: "2 route(s): /github/, /npm/", longest path first.
-func (s *Server) Routes() string {
-	t := s.table.Load()
-	return fmt.Sprintf("%d route(s): %s", len(t.routes), t.paths())
 }
 
 // Serve accepts agents' connections until Shutdown or until the listener fails; it closes the listener. The error is

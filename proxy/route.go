@@ -3,6 +3,7 @@ package proxy
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // route is one row of a table, with everything computed that an exchange needs.
@@ -10,6 +11,7 @@ type route struct {
 	RouteConfig
 	upstream *upstream
 	warnings []string      // what the operator is told of its tokens
+	tokens   []TokenStatus // of its credentials, one each
 	refusal  *Refusal      // what every request gets, if a token cannot be used; else nil
 	rules    *rules        // which requests are refused; nil: none
 	target   string        // what takes the prefix's place in a request target: the base path and one slash
@@ -42,6 +44,7 @@ func newRoute(rc *RouteConfig, getenv func(string) string, sets nameSets) *route
 		if r.refusal == nil {
 			r.refusal = c.refusal()
 		}
+		r.tokens = append(r.tokens, c.status())
 		lines += c.field.reveal()
 	}
 	for _, f := range rc.Set {
@@ -56,6 +59,10 @@ type table struct {
 	routes  []*route // in the order of Config.ByPrefix
 	byPath  map[string]*route
 	lengths []int // of the paths, each once, longest first
+
+	generation uint64    // how many tables there were before, and this one
+	hash       string    // of the routes.json
+	since      time.Time // when it was swapped in
 }
 
 // newTable resolves a configuration. upstreamOf gives the connections to an origin; tables share them.

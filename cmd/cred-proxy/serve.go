@@ -37,11 +37,7 @@ func (p *program) serve(args []string) int {
 		srvOptions.Observer = proxy.LogTo(p.stderr)
 	}
 	srv := proxy.New(srvOptions)
-	config, err := proxy.LoadConfig(o.routes)
-	if err != nil {
-		return p.fail(err)
-	}
-	if err := srv.Load(config); err != nil {
+	if err := srv.LoadFile(o.routes); err != nil {
 		return p.fail(err)
 	}
 	ln, err := listen(o)
@@ -96,15 +92,11 @@ func listen(o *options) (net.Listener, error) {
 
 // reload reads the routes again. Everything is built before anything changes: a failure keeps the old routes.
 func (p *program) reload(srv *proxy.Server, file string) {
-	config, err := proxy.LoadConfig(file)
-	if err == nil {
-		err = srv.Load(config)
-	}
-	if err != nil {
+	if err := srv.LoadFile(file); err != nil {
 		p.say("SIGHUP failed: reload failed: %v", err)
 		return
 	}
-	p.say("SIGHUP ok: reloaded %s", srv.Routes())
+	p.say("SIGHUP ok: reloaded %s\ncred-proxy: in force: %s", srv.Routes(), srv.Status())
 }
 
 // drain stops the server: what runs may finish in time, unless a second signal comes.

@@ -1,0 +1,135 @@
+package proxy
+
+import (
+	"fmt"
+	"time"
+)
+
+// LoadFile reads a routes.json and loads it as Load does. What goes wrong changes nothing, and is the last error of
+// Status. The error is one of LoadConfig or of Load.
+func (s *Server) LoadFile(file string) error {
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	c, err := LoadConfig(file)
+	if err == nil {
+		err = s.install(c)
+	}
+	if err != nil {
+		s.failed(err)
+	}
+	return err
+}
+
+// Load resolves a configuration and swaps it in; an error changes nothing. Exchanges under way keep the routes and the
+// tokens that they began with. A token that cannot be used is no error: it is told to Options.Warn, and its route's
+// requests are refused.
+func (s *Server) Load(c *Config) error {
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	return s.install(c)
+}
+
+// install builds the table of a configuration aside and swaps it in; s.loading is held.
+func (s *Server) install(c *Config) error {
+	upstreams := map[origin]*upstream{}
+	t, err := newTable(c, s.getenv, func(o origin) (*upstream, error) {
+		u := upstreams[o]
+		if u == nil {
+			u = s.upstreams[o]
+		}
+		var err error
+		if u == nil {
+			if u, err = newUpstream(o, &s.timeouts, s.roots); err == nil {
+				u.kept = &s.kept
+			}
+		}
+		upstreams[o] = u
+		return u, err
+	})
+	if err != nil {
+		return err
+	}
+	t.generation, t.hash, t.since = s.table.Load().generation+1, c.Hash, time.Now()
+	s.mu.Lock()
+	s.table.Store(t)
+	for o, u := range s.upstreams {
+		if upstreams[o] == nil {
+			u.retire()
+		}
+	}
+	s.upstreams = upstreams
+	s.mu.Unlock()
+	for _, r := range t.routes {
+		for _, w := range r.warnings {
+			s.warn(w)
+		}
+	}
+	return nil
+}
+
+// failed records what went wrong when a table or a token was to be replaced.
+func (s *Server) failed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failures.count++
+	s.failures.last, s.failures.at = err.Error(), time.Now()
+}
+
+// Routes describes the table in force as the log lines do: "2 route(s): /github/, /npm/", longest path first.
+func (s *Server) Routes() string {
+	t := s.table.Load()
+	return fmt.Sprintf("%d route(s): %s", len(t.routes), t.paths())
+}
+
+// Status is what a Server has in force and what became of the last attempts to replace it. It is a copy, and holds
+// nothing of a token.
+type Status struct {
+	Generation  uint64    // of the table: 1 is the first, each swap adds one; 0 before the first
+	Hash        string    // of its routes: the first twelve digits of the SHA-256 of routes.json
+	LastReload  time.Time // when it was swapped in
+	Failures    uint64    // how often something was to be swapped in and was wrong
+	LastError   string    // of the last time that this happened, in one line; it stays when all is well again
+	LastErrorAt time.Time // when that was
+	Routes      []RouteStatus
+}
+
+// RouteStatus is one route of a Status. The order is that in which they are tried.
+type RouteStatus struct {
+	Path, Upstream string
+	Tokens         []TokenStatus // of its credentials
+}
+
+// TokenStatus is whether a credential's token can be used.
+type TokenStatus struct {
+	Source  string // what the operator named: "env NAME"
+	State   string // "set", "unset" or "invalid"
+	Problem string // why it is not set, in words that name the source; or empty
+}
+
+// Ready reports whether every token is there; no route is refused for want of one.
+func (r *RouteStatus) Ready() bool {
+	for _, t := range r.Tokens {
+		if t.State != string(tokenSet) {
+			return false
+		}
+	}
+	return true
+}
+
+// Status returns what is in force now. It is safe to call at any time, and never waits for a reload.
+func (s *Server) Status() Status {
+	t := s.table.Load()
+	st := Status{Generation: t.generation, Hash: t.hash, LastReload: t.since}
+	s.mu.Lock()
+	st.Failures, st.LastError, st.LastErrorAt = s.failures.count, s.failures.last, s.failures.at
+	s.mu.Unlock()
+	for _, r := range t.routes {
+		st.Routes = append(st.Routes, RouteStatus{Path: r.Path, Upstream: r.Upstream, Tokens: r.tokens})
+	}
+	return st
+}
+
+// String is which table it is, as the log lines say it: "generation 3, routes 1f2e3d4c5b6a".
+func (st Status) String() string {
+	return fmt.Sprintf("generation %d, routes %s", st.Generation, st.Hash)
+}
