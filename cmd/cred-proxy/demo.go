@@ -30,7 +30,7 @@ const (
 func (p *program) demo(args []string) int {
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	once := flags.Bool("once", false, "exit after the tour")
+	once := demoFlags(flags)
 	if err := flags.Parse(args); err != nil {
 		return p.usageError("demo: %v", err)
 	}
@@ -81,6 +81,10 @@ func (p *program) demo(args []string) int {
 		served <- nil
 		return p.fail(err)
 	}
+}
+
+func demoFlags(flags *flag.FlagSet) (once *bool) {
+	return flags.Bool("once", false, "exit after the tour")
 }
 
 // demoProxy returns a server in front of up, and the listener to serve on.

@@ -16,20 +16,15 @@ import (
 // env prints what to put into the sandbox for the clients of the table: placeholders, never a secret. It does not even
 // look at the variables that hold the tokens.
 func (p *program) env(args []string) int {
-	format, at := "sh", ""
-	o, rest, err := parseOptions(args, p.getenv, func(flags *flag.FlagSet) {
-		flags.StringVar(&format, "format", format, "sh, dotenv or json")
-		flags.StringVar(&at, "url", at, "where the sandbox reaches the proxy")
-	})
-	write := formats[format]
+	own := newEnvOptions()
+	o, rest, err := parseOptions(args, p.getenv, own.declare)
 	switch {
 	case err != nil:
 		return p.fail(err)
-	case write == nil:
-		return p.usageError("env: -format %q is none of sh, dotenv, json", format)
 	case len(rest) > 1:
 		return p.usageError("env takes one route")
 	}
+	at := own.url
 	if at == "" {
 		if o.port == 0 {
 			return p.usageError("env: port 0 is none that a sandbox could reach: say -url http://HOST:PORT")
@@ -55,8 +50,18 @@ func (p *program) env(args []string) int {
 	for _, line := range s.skipped {
 		p.say("%s", line)
 	}
-	write(p.stdout, &s)
+	formats[own.format](p.stdout, &s)
 	return exitOK
+}
+
+// envOptions are the flags that env has besides the settings.
+type envOptions struct{ format, url string }
+
+func newEnvOptions() *envOptions { return &envOptions{format: "sh"} }
+
+func (e *envOptions) declare(flags *flag.FlagSet) {
+	flags.Var(choiceValue{&e.format, []string{"sh", "dotenv", "json"}}, "format", "sh, dotenv or json")
+	flags.StringVar(&e.url, "url", "", "where the sandbox reaches the proxy, if not at `http://cred-proxy:PORT`")
 }
 
 // routesNamed returns the route with the prefix that the command line names, with or without slashes; or all routes.

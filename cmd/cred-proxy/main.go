@@ -4,10 +4,12 @@ package main
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
 	"runtime/debug"
+	"strings"
 )
 
 func main() {
@@ -28,16 +30,22 @@ const (
 // command is one of the program's commands. Without one it serves.
 type command struct {
 	name, usage, about string
+	flags              func(*flag.FlagSet) // declares those that it takes; may be nil
 	run                func(p *program, args []string) int
 }
 
 func commands() []command {
 	return []command{
-		{"check", "check [FILE]", "read routes.json, show the routes and whether their tokens are set, or every error in it", (*program).check},
-		{"env", "env [ROUTE]", "say what the sandbox needs for each client of the routes (-format sh, dotenv or json; -url URL)", (*program).env},
-		{"demo", "demo [-once]", "show it working against a fake upstream of its own", (*program).demo},
-		{"version", "version", "say which version this is", (*program).version},
-		{"help", "help", "show this", (*program).help},
+		{"check", "check [FILE]", "read routes.json, show the routes and whether their tokens are set, or every error in it",
+			settingFlags, (*program).check},
+		{"env", "env [ROUTE]", "say what the sandbox needs for each client of the routes (-format sh, dotenv or json; -url URL)",
+			func(f *flag.FlagSet) { settingFlags(f); newEnvOptions().declare(f) }, (*program).env},
+		{"demo", "demo [-once]", "show it working against a fake upstream of its own",
+			func(f *flag.FlagSet) { demoFlags(f) }, (*program).demo},
+		{"completion", "completion " + shellNames, "print what makes a shell complete these words", nil, (*program).completion},
+		{"man", "man", "print the manual page", nil, (*program).man},
+		{"version", "version", "say which version this is", nil, (*program).version},
+		{"help", "help", "show this", nil, (*program).help},
 	}
 }
 
@@ -88,37 +96,60 @@ func (p *program) version(args []string) int {
 	if len(args) > 0 {
 		return p.usageError("version takes no arguments")
 	}
-	version, goVersion, revision := "(devel)", "", ""
-	if info, ok := debug.ReadBuildInfo(); ok {
-		version, goVersion = info.Main.Version, info.GoVersion
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				revision = " " + s.Value[:min(12, len(s.Value))]
-			}
-		}
+	b := readBuild()
+	if b.revision != "" {
+		b.version += " " + b.revision[:min(12, len(b.revision))]
 	}
-	fmt.Fprintf(p.stdout, "cred-proxy %s%s %s\n", version, revision, goVersion)
+	fmt.Fprintf(p.stdout, "cred-proxy %s %s\n", b.version, b.goVersion)
 	return exitOK
 }
 
-func (p *program) help(args []string) int {
-	fmt.Fprint(p.stdout, `cred-proxy injects credentials into an agent's HTTP requests, so that the agent needs none.
+// build is what the binary knows of how it came to be; what it does not know is empty.
+type build struct{ version, goVersion, revision, time string }
 
-Usage: cred-proxy [flags]         serve until interrupted
-`)
-	for _, c := range commands() {
-		fmt.Fprintf(p.stdout, "       cred-proxy %-14s %s\n", c.usage, c.about)
+func readBuild() build {
+	b := build{version: "(devel)"}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return b
 	}
-	fmt.Fprint(p.stdout, "\nFlags, each with the environment variable that it wins over:\n")
-	o := defaultOptions()
-	for _, s := range o.settings() {
+	b.version, b.goVersion = info.Main.Version, info.GoVersion
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			b.revision = s.Value
+		case "vcs.time":
+			b.time = s.Value
+		}
+	}
+	return b
+}
+
+// What help and the manual page both say.
+const (
+	aboutProgram = "injects credentials into an agent's HTTP requests, so that the agent needs none"
+	aboutServing = "serve until interrupted"
+	aboutFlags   = "Flags, each with the environment variable that it wins over:"
+	aboutSignals = `SIGHUP reads the routes again, and keeps the old ones if they are wrong. SIGTERM and SIGINT stop accepting
+and finish what runs within -drain-timeout; a second one exits at once.`
+)
+
+// exitCodes are what the program's ends mean, by code.
+var exitCodes = []string{exitOK: "done", exitFailed: "wrong configuration or an address that cannot be had", exitUsage: "wrong usage"}
+
+func (p *program) help(args []string) int {
+	fmt.Fprintf(p.stdout, "cred-proxy %s.\n\nUsage: cred-proxy %-28s %s\n", aboutProgram, "[flags]", aboutServing)
+	for _, c := range commands() {
+		fmt.Fprintf(p.stdout, "       cred-proxy %-28s %s\n", c.usage, c.about)
+	}
+	fmt.Fprintf(p.stdout, "\n%s\n", aboutFlags)
+	for _, s := range defaultOptions().settings() {
 		fmt.Fprintf(p.stdout, "  -%-17s %-28s %s (default %s)\n", s.flag, s.env(), s.about, s.shown())
 	}
-	fmt.Fprint(p.stdout, `
-Signals: SIGHUP reads the routes again, and keeps the old ones if they are wrong. SIGTERM and SIGINT stop accepting
-and finish what runs within -drain-timeout; a second one exits at once.
-
-Exit codes: 0 done, 1 wrong configuration or an address that cannot be had, 2 wrong usage.
-`)
+	var codes []string
+	for code, meaning := range exitCodes {
+		codes = append(codes, fmt.Sprintf("%d %s", code, meaning))
+	}
+	fmt.Fprintf(p.stdout, "\nSignals: %s\n\nExit codes: %s.\n", aboutSignals, strings.Join(codes, ", "))
 	return exitOK
 }

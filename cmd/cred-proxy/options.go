@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -53,11 +54,11 @@ func (s setting) shown() string {
 // settings is the one table that flags, environment and help are made of.
 func (o *options) settings() []setting {
 	return []setting{
-		{"routes", "file of the routes", (*textValue)(&o.routes)},
+		{"routes", "file of the routes", (*fileValue)(&o.routes)},
 		{"port", "port to listen on; 0 takes a free one", (*portValue)(&o.port)},
 		{"bind", "address to listen on", (*textValue)(&o.bind)},
 		{"debug", "one line on stderr for each exchange; in the environment anything but empty turns it on", (*switchValue)(&o.debug)},
-		{"addr-file", "file that holds host:port while listening", (*textValue)(&o.addrFile)},
+		{"addr-file", "file that holds host:port while listening", (*fileValue)(&o.addrFile)},
 		{"dial-timeout", "to connect to an upstream", (*durationValue)(&o.timeouts.Dial)},
 		{"tls-timeout", "for the TLS handshake with it", (*durationValue)(&o.timeouts.TLS)},
 		{"response-timeout", "from the end of a request to the head of the response", (*durationValue)(&o.timeouts.Response)},
@@ -74,6 +75,15 @@ func (o *options) settings() []setting {
 	}
 }
 
+// settingFlags declares a flag for each setting, for a command that takes them all.
+func settingFlags(flags *flag.FlagSet) { defaultOptions().declare(flags) }
+
+func (o *options) declare(flags *flag.FlagSet) {
+	for _, s := range o.settings() {
+		flags.Var(s.value, s.flag, s.about)
+	}
+}
+
 // usageError is an error of the command line; any other is the environment's.
 type usageError struct{ error }
 
@@ -84,9 +94,7 @@ func parseOptions(args []string, getenv func(string) string, more ...func(*flag.
 	flags := flag.NewFlagSet("cred-proxy", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	var errs []error
-	for _, s := range o.settings() {
-		flags.Var(s.value, s.flag, s.about)
-	}
+	o.declare(flags)
 	for _, add := range more {
 		add(flags)
 	}
@@ -116,6 +124,32 @@ type textValue string
 
 func (v *textValue) String() string     { return string(*v) }
 func (v *textValue) Set(s string) error { *v = textValue(s); return nil }
+
+// fileValue is the name of a file.
+type fileValue string
+
+func (v *fileValue) String() string     { return string(*v) }
+func (v *fileValue) Set(s string) error { *v = fileValue(s); return nil }
+
+// choiceValue is one of several words.
+type choiceValue struct {
+	value *string
+	words []string
+}
+
+func (v choiceValue) String() string {
+	if v.value == nil {
+		return "" // the zero value, which package flag asks for its text
+	}
+	return *v.value
+}
+func (v choiceValue) Set(s string) error {
+	if !slices.Contains(v.words, s) {
+		return fmt.Errorf("%q is none of %s", s, strings.Join(v.words, ", "))
+	}
+	*v.value = s
+	return nil
+}
 
 type portValue int
 
