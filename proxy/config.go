@@ -30,6 +30,7 @@ type RouteConfig struct {
 	Allow, Deny []Rule             // which requests pass; Allow is empty where all do
 	DenyMinting *bool              // whether endpoints that hand out credentials are denied; nil: if the host is known
 	GitNone     bool               // git's fetches are refused too
+	ClientToken ClientTokenConfig  // what an agent must present; the zero one: nothing
 
 	origin origin
 	base   string // the upstream's base path, without a slash at its end
@@ -151,6 +152,7 @@ func (p *configParser) document(doc jsonValue) []RouteConfig {
 		return nil
 	}
 	var routes []RouteConfig
+	var wheres []string
 	first := map[string]int{}
 	for i, v := range list.items {
 		where := fmt.Sprintf("routes[%d]", i)
@@ -163,8 +165,9 @@ func (p *configParser) document(doc jsonValue) []RouteConfig {
 		} else {
 			first[r.Path] = i
 		}
-		routes = append(routes, r)
+		routes, wheres = append(routes, r), append(wheres, where)
 	}
+	p.checkClientTokens(wheres, routes)
 	return routes
 }
 
@@ -200,6 +203,8 @@ var routeKeys = []struct {
 	{"deny", false, (*configParser).deny},
 	{"deny_minting", false, (*configParser).denyMinting},
 	{"git", false, stringKey(setGit)},
+	{"client_token_env", false, stringKey(setClientTokenEnv)},
+	{"client_token_file", false, stringKey(setClientTokenFile)},
 }
 
 // stringKey makes the reader of a member that is a string.

@@ -122,6 +122,12 @@ func setUsername(c *CredentialConfig, s string) error {
 }
 
 func setTokenEnv(c *CredentialConfig, s string) error {
+	c.TokenEnv = s
+	return checkVariable(s)
+}
+
+// checkVariable reports why s is not the name of a variable.
+func checkVariable(s string) error {
 	if s == "" {
 		return fmt.Errorf("must be a non-empty string")
 	}
@@ -130,6 +136,5 @@ func setTokenEnv(c *CredentialConfig, s string) error {
 			return fmt.Errorf("byte %q cannot stand in the name of a variable", b)
 		}
 	}
-	c.TokenEnv = s
 	return nil
 }

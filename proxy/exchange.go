@@ -149,6 +149,9 @@ func (x *exchange) choose() *Refusal {
 		return refuseNoRoute.because(" for %s", pyRepr(path))
 	}
 	x.event.Route = r.Path
+	if refusal := r.callers.refusal(&x.req); refusal != nil {
+		return refusal
+	}
 	if refusal := r.rules.refusal(r.Path, x.req.Method, path); refusal != nil {
 		return refusal
 	}

@@ -7,9 +7,9 @@
 //     limits.go bounds everything that an agent or an upstream could make grow.
 //   - policy.go refuses what is refused everywhere: methods, dot segments, git push, chunked bodies. refusal.go is the
 //     table of everything that can be answered instead of forwarding.
-//   - route.go finds the route with the longest prefix in the table that config.go read; credential.go knows its tokens,
-//     slots.go which of the agent's fields it closes, rules.go which requests it lets through, besides the built-in ones
-//     of minting.go.
+//   - route.go finds the route with the longest prefix in the table that config.go read; callers.go knows who may use
+//     it, credential.go its tokens, slots.go which of the agent's fields it closes, rules.go which requests it lets
+//     through, besides the built-in ones of minting.go.
 //   - exchange.go sends the request up, upload.go the part of its body that was not there with its head; relay.go passes
 //     the response on. header.go says which fields cross.
 //   - upstream.go has the verified connections to the upstream, kept and reused; sock.go is the socket below it all.

@@ -31,6 +31,7 @@ var (
 	refusePath           = Refusal{400, "path", "path refused"}
 	refusePush           = Refusal{403, "push", "cred-proxy: git push over HTTPS is not supported; use the bottle.git SSH path (gitleaks-scanned by git-gate's pre-receive hook)"}
 	refuseNoRoute        = Refusal{404, "no-route", "no route"}
+	refuseClientToken    = Refusal{401, "client-token", "cred-proxy: this route wants its client token: as Bearer, as user or password of Basic, or in the field that the client uses"}
 	refuseRule           = Refusal{403, "rule", "cred-proxy: refused by a rule"}
 	refuseToken          = Refusal{500, "token", "cred-proxy: no token"}
 	refuseLength         = Refusal{400, "content-length", "invalid Content-Length"}
@@ -46,7 +47,7 @@ var (
 // Refusals returns every refusal there is, in the order in which an exchange can meet them.
 func Refusals() []Refusal {
 	return slices.Clone([]Refusal{refuseBusy, refuseMalformed, refuseHeadTimeout, refuseTargetTooLong, refuseHeadTooLarge,
-		refuseTooManyFields, refuseMethod, refuseAbsolute, refusePath, refusePush, refuseNoRoute, refuseRule, refuseToken,
+		refuseTooManyFields, refuseMethod, refuseAbsolute, refusePath, refusePush, refuseNoRoute, refuseClientToken, refuseRule, refuseToken,
 		refuseLength, refuseEncoding, refuseChunked, refuseBodyTimeout, refuseBodySlow, refuseUpstream, refuseResponseHead, refuseUpstreamSilent})
 }
 
@@ -67,6 +68,10 @@ func (r Refusal) saying(format string, args ...any) *Refusal {
 func (r *Refusal) appendTo(p []byte, head, closing bool) []byte {
 	p = fmt.Appendf(p, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%s: %s\r\n",
 		r.Status, http.StatusText(r.Status), len(r.Message)+1, ErrorField, r.Code)
+	if r.Status == http.StatusUnauthorized {
+		// Basic is what every client knows that waits to be asked; whoever uses another scheme sends it unasked.
+		p = append(p, "WWW-Authenticate: Basic realm=\"cred-proxy\"\r\n"...)
+	}
 	if closing {
 		p = append(p, "Connection: close\r\n"...)
 	}

@@ -13,6 +13,7 @@ type route struct {
 	warnings []string      // what the operator is told of its tokens
 	tokens   []TokenStatus // of its credentials, one each
 	refusal  *Refusal      // what every request gets, if a token cannot be used; else nil
+	callers  *callers      // who may use it; nil: everybody
 	rules    *rules        // which requests are refused; nil: none
 	target   string        // what takes the prefix's place in a request target: the base path and one slash
 	dropped  *nameSet      // the agent's fields that do not cross
@@ -35,6 +36,10 @@ func (s nameSets) of(names []string) *nameSet {
 func newRoute(rc *RouteConfig, getenv func(string) string, sets nameSets) *route {
 	r := &route{RouteConfig: *rc, rules: rc.compile(), target: rc.base + "/", joined: rc.Append}
 	r.dropped = sets.of(rc.dropped(r.rules != nil))
+	var w string
+	if r.callers, w = newCallers(rc, getenv, r.dropped); w != "" {
+		r.warnings = append(r.warnings, w)
+	}
 	lines := "Host: " + r.origin.authority() + "\r\n"
 	for i := range rc.Credentials {
 		c := resolve(&rc.Credentials[i], getenv)

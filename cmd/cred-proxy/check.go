@@ -33,15 +33,20 @@ func (p *program) check(args []string) int {
 	}
 	w.Flush()
 	for _, r := range config.ByPrefix() {
-		showDetails(p.stdout, &r)
+		showDetails(p.stdout, &r, p.getenv)
 	}
 	return exitOK
 }
 
 // showDetails prints what a route says beyond the table, and what is denied on it by default.
-func showDetails(w io.Writer, r *proxy.RouteConfig) {
+func showDetails(w io.Writer, r *proxy.RouteConfig, getenv func(string) string) {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, "  "+format+"\n", args...) }
+	if tokens, problem := r.ClientTokens(getenv); problem != "" {
+		line("caller  client token %s %s", r.ClientToken, problem)
+	} else if len(tokens) > 0 {
+		line("caller  client token %s set", r.ClientToken)
+	}
 	for _, f := range r.Set {
 		line("set     %s: %s", f.Name, f.Value)
 	}

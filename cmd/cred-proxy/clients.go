@@ -1,7 +1,7 @@
 package main
 
 import (
-	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -9,8 +9,9 @@ import (
 	"credproxy/proxy"
 )
 
-// placeholder is what a client is given for a credential. The proxy drops it.
-const placeholder = "placeholder"
+// placeholder stands for what a client is given for a credential: the route's client token or, where it has none, a
+// word. The proxy drops either.
+const placeholder = "\x00"
 
 // place is a route as a client in the sandbox sees it.
 type place struct {
@@ -18,6 +19,16 @@ type place struct {
 	host     string // of the proxy, with its port
 	upstream string // as in the table, without a slash at its end
 	word     string // the prefix as part of a name: ANTHROPIC
+	token    string // what stands for placeholder
+	asked    bool   // the proxy asks for it
+}
+
+// withUser is a URL of the place for a client that takes what it presents from there. The proxy takes any user.
+func withUser(p *place, at string) string {
+	if !p.asked {
+		return at
+	}
+	return "http://" + url.UserPassword("agent", p.token).String() + "@" + strings.TrimPrefix(at, "http://")
 }
 
 // bare is the proxy's host without its port.
@@ -59,6 +70,9 @@ var clients = []client{
 			}
 			s.git("url."+p.url+"/.insteadOf", p.upstream+"/")
 			s.git("http."+p.url+"/.postBuffer", "52428800") // so that the negotiation of a big fetch is not chunked
+			if p.asked {
+				s.git("http."+p.url+"/.extraHeader", "Authorization: Bearer "+placeholder)
+			}
 		}},
 	{"tea", []string{"gitea.com", "codeberg.org"}, []string{"gitea", "forgejo"}, func(p *place, s *settings) {
 		s.env("GITEA_INSTANCE_URL", strings.TrimSuffix(p.url, "/api/v1"))
@@ -73,19 +87,28 @@ var clients = []client{
 		s.file(".npmrc", "registry="+p.url+"/", "//"+p.host+path+"/:_authToken="+placeholder)
 	}},
 	{"pip", nil, []string{"pypi"}, func(p *place, s *settings) {
-		s.file(".config/pip/pip.conf", "[global]", "index-url = "+versioned(p, "/simple")+"/", "trusted-host = "+p.bare())
+		s.file(".config/pip/pip.conf", "[global]", "index-url = "+withUser(p, versioned(p, "/simple"))+"/", "trusted-host = "+p.bare())
 	}},
 	{"uv", nil, []string{"pypi"}, func(p *place, s *settings) {
-		s.env("UV_DEFAULT_INDEX", versioned(p, "/simple")+"/")
+		s.env("UV_DEFAULT_INDEX", withUser(p, versioned(p, "/simple"))+"/")
 		s.env("UV_INSECURE_HOST", p.host)
 	}},
 	{"Go", nil, []string{"goproxy", "go"}, func(p *place, s *settings) {
+		if p.asked {
+			s.tell("the go command presents nothing over plain HTTP: it cannot use a route that has a client token")
+			return
+		}
 		s.env("GOPROXY", p.url)
 	}},
 }
 
 // anyClient is what a route has that no other client makes anything of.
-var anyClient = client{"any HTTP client", nil, nil, func(p *place, s *settings) { s.env(p.word+"_BASE_URL", p.url) }}
+var anyClient = client{"any HTTP client", nil, nil, func(p *place, s *settings) {
+	s.env(p.word+"_BASE_URL", p.url)
+	if p.asked {
+		s.env(p.word+"_CLIENT_TOKEN", placeholder)
+	}
+}}
 
 // versioned is the place's URL with a path at its end that clients want there, unless the upstream has it already.
 func versioned(p *place, path string) string {
@@ -115,8 +138,8 @@ func clientsOf(r *proxy.RouteConfig) (found []client) {
 	return found
 }
 
-// newPlace is a route as it is seen behind the proxy's URL.
-func newPlace(r *proxy.RouteConfig, url string) *place {
+// newPlace is a route as it is seen behind the proxy's URL, by whom has its client tokens.
+func newPlace(r *proxy.RouteConfig, url string, tokens []string) *place {
 	_, host, _ := strings.Cut(url, "://")
 	word := strings.ToUpper(strings.Map(func(c rune) rune {
 		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' {
@@ -132,6 +155,8 @@ func newPlace(r *proxy.RouteConfig, url string) *place {
 		host:     host,
 		upstream: strings.TrimRight(r.Upstream, "/"),
 		word:     strings.TrimRight(word, "_"),
+		token:    append(tokens, "placeholder")[0],
+		asked:    len(tokens) > 0,
 	}
 }
 
@@ -142,7 +167,8 @@ type settings struct {
 	files   []file // of the home directory
 	skipped []string
 
-	what string // for which route and client it is given now
+	what  string // for which route and client it is given now
+	token string // what stands for placeholder there
 }
 
 type pair struct{ name, value, about string }
@@ -152,10 +178,11 @@ type file struct {
 	lines       []string
 }
 
-// add adds what the clients of a route need, if the sandbox reaches the proxy at this URL.
-func (s *settings) add(r *proxy.RouteConfig, url string) {
+// add adds what the clients of a route need, if the sandbox reaches the proxy at this URL and has these client tokens.
+func (s *settings) add(r *proxy.RouteConfig, url string, tokens []string) {
 	size := func() int { return len(s.vars) + len(s.gits) + len(s.files) + len(s.skipped) }
-	before, p := size(), newPlace(r, url)
+	before, p := size(), newPlace(r, url, tokens)
+	s.token = p.token
 	for _, c := range append(clientsOf(r), anyClient) {
 		if c.name != anyClient.name || size() == before {
 			s.what = r.Path + ": " + c.name
@@ -174,6 +201,7 @@ func (s *settings) git(key, value string) {
 
 // once adds a pair whose name is not there yet. One that has another value is told of: it is for the first route.
 func (s *settings) once(list []pair, p pair) []pair {
+	p.value = strings.ReplaceAll(p.value, placeholder, s.token)
 	for _, have := range list {
 		if have.name == p.name {
 			s.skip(p.name, have.value != p.value)
@@ -190,11 +218,16 @@ func (s *settings) file(path string, lines ...string) {
 			return
 		}
 	}
+	for i := range lines {
+		lines[i] = strings.ReplaceAll(lines[i], placeholder, s.token)
+	}
 	s.files = append(s.files, file{path, s.what, lines})
 }
 
 func (s *settings) skip(name string, differs bool) {
 	if differs {
-		s.skipped = append(s.skipped, fmt.Sprintf("%s: %s is given for another route already; name this route to have it", s.what, name))
+		s.tell(name + " is given for another route already; name this route to have it")
 	}
 }
+
+func (s *settings) tell(why string) { s.skipped = append(s.skipped, s.what+": "+why) }

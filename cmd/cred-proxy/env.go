@@ -13,8 +13,8 @@ import (
 	"credproxy/proxy"
 )
 
-// env prints what to put into the sandbox for the clients of the table: placeholders, never a secret. It does not even
-// look at the variables that hold the tokens.
+// env prints what to put into the sandbox for the clients of the table: placeholders, and client tokens where routes have
+// them, never a secret. A token is looked at only to see that a client token is none.
 func (p *program) env(args []string) int {
 	own := newEnvOptions()
 	o, rest, err := parseOptions(args, p.getenv, own.declare)
@@ -45,7 +45,11 @@ func (p *program) env(args []string) int {
 	}
 	var s settings
 	for i := range routes {
-		s.add(&routes[i], at)
+		tokens, problem := routes[i].ClientTokens(p.getenv)
+		if problem != "" {
+			return p.fail(fmt.Errorf("%s: client token %s %s: nobody can use this route", routes[i].Path, routes[i].ClientToken, problem))
+		}
+		s.add(&routes[i], at, tokens)
 	}
 	for _, line := range s.skipped {
 		p.say("%s", line)

@@ -103,6 +103,9 @@ func isRefusal(response, status, code, message string) error {
 		fmt.Sprintf("Content-Length: %d", len(body)),
 		"X-Cred-Proxy-Error: " + code,
 	}, "\n")
+	if status == "401" {
+		want += "\nWWW-Authenticate: Basic realm=\"cred-proxy\""
+	}
 	begin, open := strings.CutSuffix(message, "...")
 	switch {
 	case strings.TrimSuffix(head, "\nConnection: close") != want:
