@@ -211,8 +211,10 @@ func FuzzRequestStream(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
-	// What the proxy broke off may be seen late: a whole request after the next stream, the beginning of one after many.
-	var previous, broken []*seen
+	// What the proxy broke off may be seen late: a whole request a few streams later, the beginning of one after many.
+	const late = 16
+	var recent [late][]*seen // what was meant by the last streams and not yet seen
+	var broken []*seen
 	r := newRecorder(f, func(s *seen) ([]byte, bool) {
 		if s.method == "HEAD" {
 			return []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"), true
@@ -226,8 +228,8 @@ func FuzzRequestStream(f *testing.F) {
 		}
 		exchangeAll(t, p, stream)
 		now := meant(stream)
-		left, late := now, previous
-		previous = now
+		copy(recent[1:], recent[:])
+		recent[0] = now
 		for _, m := range now {
 			if len(m.body) > 0 || !m.whole {
 				broken = append(broken[max(0, len(broken)-1000):], m)
@@ -240,11 +242,17 @@ func FuzzRequestStream(f *testing.F) {
 			if s.err != nil {
 				t.Fatalf("the upstream could not read a request: %v", s.err)
 			}
-			if rest, ok := matching(left, s); ok {
-				left = rest
-			} else if rest, ok := matching(late, s); ok {
-				late = rest
-			} else if _, ok := matching(broken, s); !ok || s.whole {
+			found := false
+			for i := 0; i < late && !found; i++ {
+				var rest []*seen
+				if rest, found = matching(recent[i], s); found {
+					recent[i] = rest
+				}
+			}
+			if !found && !s.whole {
+				_, found = matching(broken, s)
+			}
+			if !found {
 				t.Fatalf("nobody meant %s %s %q (whole %v)\nstream %q", s.method, s.target, s.body, s.whole, stream)
 			}
 			for name, values := range s.header {
