@@ -31,6 +31,7 @@ type RouteConfig struct {
 	DenyMinting *bool              // whether endpoints that hand out credentials are denied; nil: if the host is known
 	GitNone     bool               // git's fetches are refused too
 	ClientToken ClientTokenConfig  // what an agent must present; the zero one: nothing
+	Chunked     bool               // chunked request bodies are passed on and not refused
 
 	origin origin
 	base   string // the upstream's base path, without a slash at its end
@@ -205,6 +206,7 @@ var routeKeys = []struct {
 	{"git", false, stringKey(setGit)},
 	{"client_token_env", false, stringKey(setClientTokenEnv)},
 	{"client_token_file", false, stringKey(setClientTokenFile)},
+	{"chunked_bodies", false, stringKey(setChunked)},
 }
 
 // stringKey makes the reader of a member that is a string.

@@ -159,14 +159,14 @@ func (x *exchange) choose() *Refusal {
 		return r.refusal
 	}
 	x.route = r
-	return checkLength(&x.req)
+	return checkLength(&x.req, r.Chunked)
 }
 
 // compose puts the request that goes up into out, and as much of its body as is there; both are then consumed.
 func (x *exchange) compose() {
 	head, rd, r := x.headSize, &x.agent.rd, x.route
 	body := rd.Buffered()[head:]
-	body = body[:min(int64(len(body)), x.unread)]
+	body = body[:min(int64(len(body)), x.req.Length)]
 	fields := r.fields.reveal()
 	p := http1.TakeBuffer(head+len(r.target)+len(fields)+len(body)+64 > http1.SmallBuffer)[:0]
 	p = append(p, x.req.Method...)
@@ -177,10 +177,13 @@ func (x *exchange) compose() {
 	p = appendFields(p, x.req.Fields, &x.req, r.dropped)
 	p = append(p, fields...)
 	p = appendJoined(p, x.req.Fields, &x.req, r.joined)
-	if x.req.Framing == http1.Length {
+	switch x.req.Framing {
+	case http1.Length:
 		p = append(p, "Content-Length: "...)
 		p = strconv.AppendInt(p, x.req.Length, 10)
 		p = append(p, "\r\n"...)
+	case http1.Chunked: // the body is the upload's from its first byte
+		p = append(p, "Transfer-Encoding: chunked\r\n"...)
 	}
 	p = append(p, "\r\n"...)
 	p = append(p, body...)
@@ -232,7 +235,7 @@ func (x *exchange) ask(up *upstreamConn) error {
 			x.agent.sock.writeWithin(x.srv.timeouts.Silence)
 			x.agent.sock.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")) // an error will come again
 		}
-		x.upload = startUpload(x.agent, up, x.unread)
+		x.upload = startUpload(x.agent, up, x.unread, newRechunker(&x.req, x.srv.heads.up))
 	}
 	err := x.readResponse(up)
 	if err != nil && x.upload != nil {
@@ -271,9 +274,8 @@ func (x *exchange) ending() ending {
 
 // countUpload takes an upload that has ended into account.
 func (x *exchange) countUpload() {
-	left := x.upload.left.Load()
-	x.event.BytesIn += x.unread - left
-	x.unread = left
+	x.event.BytesIn += x.upload.content
+	x.unread = x.upload.left.Load()
 }
 
 // refuse answers the agent instead of forwarding its request.
@@ -292,16 +294,16 @@ func (x *exchange) refuse(r *Refusal) ending {
 
 // refuseUpstream answers the agent after the upstream failed to, unless the agent is why.
 func (x *exchange) refuseUpstream(err error) ending {
+	gone := x.agent.isGone() || x.agentErr != nil
 	if x.upload != nil {
 		x.countUpload()
+		if r := x.upload.refusal(); r != nil && !gone {
+			return x.refuse(r)
+		}
+		gone = gone || x.upload.agentErr != nil
 	}
 	switch {
-	case x.agent.isGone() || x.agentErr != nil:
-	case x.upload != nil && isTimeout(x.upload.agentErr):
-		return x.refuse(&refuseBodyTimeout)
-	case x.upload != nil && x.upload.agentErr == errTooSlow:
-		return x.refuse(refuseBodySlow.because(": less than %d bytes a second", x.srv.limits.Rate))
-	case x.upload != nil && x.upload.agentErr != nil:
+	case gone:
 	case isTimeout(err):
 		return x.refuse(&refuseUpstreamSilent)
 	case err == http1.ErrHeadTooLarge:

@@ -42,15 +42,17 @@ func admit(q *http1.Request, scratch []byte) *Refusal {
 	return nil
 }
 
-// checkLength holds a request to the framings that are forwarded.
-func checkLength(q *http1.Request) *Refusal {
+// checkLength holds a request to the framings that are forwarded; a route may let chunked ones pass.
+func checkLength(q *http1.Request, chunked bool) *Refusal {
 	switch q.Framing {
 	case http1.BadLength:
 		return &refuseLength
 	case http1.BadEncoding:
 		return &refuseEncoding
 	case http1.Chunked:
-		return &refuseChunked
+		if !chunked {
+			return &refuseChunked
+		}
 	}
 	return nil
 }

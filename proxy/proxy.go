@@ -10,8 +10,8 @@
 //   - route.go finds the route with the longest prefix in the table that config.go read; callers.go knows who may use
 //     it, credential.go its tokens, slots.go which of the agent's fields it closes, rules.go which requests it lets
 //     through, besides the built-in ones of minting.go.
-//   - exchange.go sends the request up, upload.go the part of its body that was not there with its head; relay.go passes
-//     the response on. header.go says which fields cross.
+//   - exchange.go sends the request up, upload.go the part of its body that was not there with its head, chunked.go makes
+//     the chunks of one that has no length; relay.go passes the response on. header.go says which fields cross.
 //   - upstream.go has the verified connections to the upstream, kept and reused; sock.go is the socket below it all.
 //   - observe.go tells what came of it.
 //

@@ -124,6 +124,9 @@ func (x *exchange) relay(up *upstreamConn) ending {
 		return closeAtOnce
 	case err != nil:
 		x.event.Broken = "upstream"
+		if x.upload != nil && x.upload.agentErr != nil {
+			x.event.Broken = "agent"
+		}
 		if old && (body.UntilClose() || body.Chunked()) {
 			return closeReset
 		}

@@ -3,6 +3,8 @@ package proxy
 import (
 	"sync/atomic"
 	"time"
+
+	"credproxy/proxy/http1"
 )
 
 // upload sends the part of a request's body that was not there with its head, while the exchange already waits for the
@@ -11,19 +13,26 @@ type upload struct {
 	agent *agent
 	up    *upstreamConn
 
-	left    atomic.Int64 // bytes not yet read from the agent
+	chunks *rechunker // of a chunked body; else nil
+
+	left    atomic.Int64 // bytes not yet read from the agent; unknown up to the end of a chunked body
 	stopped atomic.Bool
 	done    chan struct{}
 	ended   atomic.Int64 // when, in Unix nanoseconds; 0 before
 
+	waited time.Duration // for the agent
+	got    int64         // bytes of it, framing included
+
 	// Good once done is closed.
-	agentErr    error // the agent left or fell silent: the upstream connection was closed
+	content     int64 // bytes of it that were read
+	agentErr    error // the agent left, fell silent or broke the framing: the upstream connection was closed
 	upstreamErr error // the upstream took no more; it may have answered
 }
 
-// startUpload begins to send the next n bytes of the agent's connection. Until it is done, nobody else may read there.
-func startUpload(a *agent, up *upstreamConn, n int64) *upload {
-	u := &upload{agent: a, up: up, done: make(chan struct{})}
+// startUpload begins to send the next n bytes of the agent's connection, or what chunks makes of them. Until it is done,
+// nobody else may read there.
+func startUpload(a *agent, up *upstreamConn, n int64, chunks *rechunker) *upload {
+	u := &upload{agent: a, up: up, chunks: chunks, done: make(chan struct{})}
 	u.left.Store(n)
 	go u.run()
 	return u
@@ -33,41 +42,75 @@ func (u *upload) run() {
 	defer close(u.done)
 	defer func() { u.ended.Store(time.Now().UnixNano()) }()
 	defer u.agent.survive()
-	var waited time.Duration // for the agent
-	var got int64
-	a, silence := u.agent, u.agent.srv.timeouts.Silence
-	for left := u.left.Load(); left > 0; {
-		if len(a.rd.Buffered()) == 0 {
-			a.rd.Release()
-			a.sock.readWithin(silence)
-			if u.stopped.Load() {
-				return
-			}
-			began := time.Now()
-			n, err := a.rd.Fill()
-			waited, got = waited+time.Since(began), got+int64(n)
-			if err == nil && a.srv.tooSlow(got, waited) {
-				err = errTooSlow
-			}
-			if err != nil {
-				if !u.stopped.Load() {
-					u.agentErr = err
-				}
-				u.up.close() // what was sent is no whole request, and must not become one
-				return
+	for rd := &u.agent.rd; u.left.Load() > 0; {
+		p, n, err := u.next(rd.Buffered())
+		if err == http1.ErrIncomplete {
+			if err = u.fill(); err == nil {
+				continue
 			}
 		}
-		p := a.rd.Buffered()
-		p = p[:min(int64(len(p)), left)]
-		left -= int64(len(p))
-		u.left.Store(left)
-		u.up.sock.writeWithin(silence)
-		if _, err := u.up.Write(p); err != nil {
-			u.upstreamErr = err
+		if err != nil {
+			if !u.stopped.Load() {
+				u.agentErr = err
+			}
+			u.up.close() // what was sent is no whole request, and must not become one
 			return
 		}
-		a.rd.Consume(len(p))
+		if u.upstreamErr = u.write(p); u.upstreamErr != nil {
+			return
+		}
+		rd.Consume(n)
 	}
+}
+
+// next returns what is to be sent for the n bytes at the start of p; http1.ErrIncomplete asks for more of them.
+func (u *upload) next(p []byte) (send []byte, n int, err error) {
+	left := u.left.Load()
+	switch {
+	case len(p) == 0:
+		return nil, 0, http1.ErrIncomplete
+	case u.chunks != nil:
+		send, n, err = u.chunks.next(p)
+		u.content = u.chunks.content
+		if u.chunks.body.Done() {
+			left = 0
+		}
+	default:
+		n = int(min(int64(len(p)), left))
+		send = p[:n]
+		u.content += int64(n)
+		left -= int64(n)
+	}
+	u.left.Store(left)
+	return send, n, err
+}
+
+// fill waits for more from the agent.
+func (u *upload) fill() error {
+	a := u.agent
+	a.rd.Release()
+	a.sock.readWithin(a.srv.timeouts.Silence)
+	if u.stopped.Load() {
+		return errAgentGone
+	}
+	began := time.Now()
+	n, err := a.rd.Fill()
+	u.waited, u.got = u.waited+time.Since(began), u.got+int64(n)
+	if err == nil && a.srv.tooSlow(u.got, u.waited) {
+		err = errTooSlow
+	}
+	return err
+}
+
+func (u *upload) write(p []byte) (err error) {
+	if len(p) > 0 {
+		u.up.sock.writeWithin(u.agent.srv.timeouts.Silence)
+		_, err = u.up.Write(p)
+	}
+	if u.chunks != nil {
+		u.chunks.release()
+	}
+	return err
 }
 
 // stop ends an upload that nobody waits for any more and the connection that it went to.
@@ -96,4 +139,23 @@ func (u *upload) finish() bool {
 func (u *upload) waiting(limit time.Duration) bool {
 	ended := u.ended.Load()
 	return ended == 0 || time.Since(time.Unix(0, ended)) < limit
+}
+
+// refusal is what the agent is answered if it is why the upload broke off, or nil if it left.
+func (u *upload) refusal() *Refusal {
+	limits := &u.agent.srv.limits
+	switch err := u.agentErr; {
+	case isTimeout(err):
+		return &refuseBodyTimeout
+	case err == errTooSlow:
+		return refuseBodySlow.because(": less than %d bytes a second", limits.Rate)
+	case err == http1.ErrHeadTooLarge:
+		return refuseHeadTooLarge.saying("trailer section of the request too large: more than %d bytes", limits.Head)
+	case err == http1.ErrTooManyFields:
+		return refuseTooManyFields.saying("too many trailer fields: more than %d", limits.Fields)
+	}
+	if m, ok := u.agentErr.(http1.Malformed); ok {
+		return refuseMalformed.because(": %v", m)
+	}
+	return nil
 }

@@ -21,6 +21,7 @@ type place struct {
 	word     string // the prefix as part of a name: ANTHROPIC
 	token    string // what stands for placeholder
 	asked    bool   // the proxy asks for it
+	chunked  bool   // chunked request bodies pass
 }
 
 // withUser is a URL of the place for a client that takes what it presents from there. The proxy takes any user.
@@ -69,7 +70,9 @@ var clients = []client{
 				return // no repositories below an API
 			}
 			s.git("url."+p.url+"/.insteadOf", p.upstream+"/")
-			s.git("http."+p.url+"/.postBuffer", "52428800") // so that the negotiation of a big fetch is not chunked
+			if !p.chunked {
+				s.git("http."+p.url+"/.postBuffer", "52428800") // so that the negotiation of a big fetch is not chunked
+			}
 			if p.asked {
 				s.git("http."+p.url+"/.extraHeader", "Authorization: Bearer "+placeholder)
 			}
@@ -157,6 +160,7 @@ func newPlace(r *proxy.RouteConfig, url string, tokens []string) *place {
 		word:     strings.TrimRight(word, "_"),
 		token:    append(tokens, "placeholder")[0],
 		asked:    len(tokens) > 0,
+		chunked:  r.Chunked,
 	}
 }
 

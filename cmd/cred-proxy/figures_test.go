@@ -95,7 +95,7 @@ func TestFigureMemory(t *testing.T) {
 	p := serve(t, up, "A_TOKEN=token-of-route-a")
 	sum := fakeupstream.BytesSHA256(size)
 	before := time.Now()
-	if err := upload(agent(), "http://"+p.addr+"/a/sink", size, sum); err != nil {
+	if err := upload(agent(), "http://"+p.addr+"/a/sink", size, sum, false); err != nil {
 		t.Errorf("up: %v", err)
 	}
 	between := time.Now()

@@ -110,7 +110,8 @@ func (r *recorder) take() []*seen {
 // fuzzed starts the program in front of a recorder.
 func fuzzed(tb testing.TB, r *recorder) *process {
 	dir := tb.TempDir()
-	routes := fmt.Sprintf(`{"routes": [{"path": "/a/", "upstream": "http://%s/base", "auth_scheme": "Bearer", "token_env": "A_TOKEN"}]}`, r.ln.Addr())
+	routes := fmt.Sprintf(`{"routes": [{"path": "/a/", "upstream": "http://%[1]s/base", "auth_scheme": "Bearer", "token_env": "A_TOKEN"},
+		{"path": "/c/", "upstream": "http://%[1]s/chunked", "auth_scheme": "Bearer", "token_env": "A_TOKEN", "chunked_bodies": "stream"}]}`, r.ln.Addr())
 	if err := os.WriteFile(filepath.Join(dir, "routes.json"), []byte(routes), 0o666); err != nil {
 		tb.Fatal(err)
 	}
@@ -206,6 +207,9 @@ func FuzzRequestStream(f *testing.F) {
 		"GET /a/x HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /a/y HTTP/1.0\r\n\r\n",
 		"HEAD /a/x HTTP/1.1\r\nHost: h\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: h\r\n\r\nPUT /a/../b HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\nx",
 		"POST /a/x HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
+		"POST /c/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nAuthorization: x\r\n\r\nGET /a/y HTTP/1.1\r\nHost: h\r\n\r\n",
+		"POST /c/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\nGET /a/smuggled HTTP/1.1\r\nHost: h\r\n\r\n",
+		"POST /c/x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nPOST /c/y HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n27\r\nGET /a/smuggled HTTP/1.1\r\nHost: h\r\n\r\n\r\n",
 		"GET http://h/a/x HTTP/1.1\r\nHost: h\r\n\r\n",
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
 	} {
@@ -273,9 +277,14 @@ func FuzzRequestStream(f *testing.F) {
 // matching finds in the requests that were meant the first one that s can be,
 // and returns those behind it.
 func matching(requests []*seen, s *seen) (rest []*seen, ok bool) {
+	prefix := "/a/"
 	suffix, under := strings.CutPrefix(s.target, "/base/")
+	if !under {
+		prefix = "/c/"
+		suffix, under = strings.CutPrefix(s.target, "/chunked/")
+	}
 	for i, m := range requests {
-		if !under || m.method != s.method || m.target != "/a/"+suffix {
+		if !under || m.method != s.method || m.target != prefix+suffix {
 			continue
 		}
 		if s.whole && m.whole && bytes.Equal(m.body, s.body) || !s.whole && bytes.HasPrefix(m.body, s.body) {

@@ -185,13 +185,15 @@ func agent() *http.Client {
 }
 
 // upload posts the n bytes of which want is the SHA-256 to url, where a /sink of
-// the fake upstream listens, and checks that it got them.
-func upload(client *http.Client, url string, n int64, want string) error {
+// the fake upstream listens, in chunks or not, and checks that it got them.
+func upload(client *http.Client, url string, n int64, want string, chunked bool) error {
 	req, err := http.NewRequest("POST", url, io.NopCloser(fakeupstream.Bytes(0, n)))
 	if err != nil {
 		return err
 	}
-	req.ContentLength = n
+	if req.ContentLength = n; chunked {
+		req.ContentLength = -1
+	}
 	resp, err := client.Do(req)
 	if err != nil {
 		return err
@@ -236,12 +238,14 @@ func download(client *http.Client, url string, n int64, want string) error {
 // cmdUpload posts N bytes to a /sink of the fake upstream and compares the
 // SHA-256 of what it got.
 //
-//	upload TARGET N
+//	upload [-chunked] TARGET N
 func cmdUpload(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg || len(args) != 2, "upload TARGET N")
+	chunked := false
+	args = flagged(ts, args, func(name, _ string) bool { chunked = name == "chunked"; return chunked })
+	usage(ts, neg || len(args) != 2, "upload [-chunked] TARGET N")
 	n, err := strconv.ParseInt(args[1], 10, 64)
 	ts.Check(err)
-	ts.Check(upload(agent(), "http://"+ts.Getenv("PROXY")+args[0], n, fakeupstream.BytesSHA256(n)))
+	ts.Check(upload(agent(), "http://"+ts.Getenv("PROXY")+args[0], n, fakeupstream.BytesSHA256(n), chunked))
 }
 
 // cmdDownload gets N bytes from a /bytes of the fake upstream and compares
