@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"credproxy/fakeupstream"
+)
+
+// httpClients are the HTTP clients of the languages. They all do the same, by a script that is given what to do, a URL
+// and, to upload, a file:
+//
+//	json      POST {"hello": "world"}, print the answer
+//	stream    GET, print each line as it comes
+//	upload    PUT the file, print the answer
+//	download  GET, print the answer
+func httpClients() []client {
+	python := []need{{program: "python3"}}
+	return []client{
+		httpClient("curl", []need{{program: "curl"}}, "curl --version", `case $1 in
+			json) curl -fsS -d '{"hello": "world"}' -H 'Content-Type: application/json' -H 'Authorization: Bearer placeholder' "$2" ;;
+			stream) curl -fsSN "$2" ;;
+			upload) curl -fsS -T "$3" "$2" ;;
+			download) curl -fsS "$2" ;;
+		esac`),
+		httpClient("Python urllib", python, "python3 --version", `python3 "$SCRIPTS/agent.py" urllib "$@"`),
+		httpClient("Python http.client", python, "python3 --version", `python3 "$SCRIPTS/agent.py" http.client "$@"`),
+		httpClient("requests (that in pip)", []need{{program: "python3"}, {python: "pip._vendor.requests"}},
+			`python3 -c "from pip._vendor import requests; print(requests.__version__)"`, `python3 "$SCRIPTS/agent.py" requests "$@"`),
+		httpClient("Go net/http", nil, "echo "+runtime.Version(), `"$CLIENTS/`+goClientName+`" "$@"`),
+		httpClient("Node fetch", []need{{program: "node"}}, "node --version", `node "$SCRIPTS/fetch.mjs" "$@"`),
+	}
+}
+
+const uploaded = 5_000_000
+
+func httpClient(name string, needs []need, version, script string) client {
+	run := func(what, path string, more string) string {
+		return `set -- ` + what + ` "$FILES_BASE_URL` + path + `" ` + more + "\n" + script
+	}
+	return client{name: name, route: "/files/", needs: needs, version: version, steps: []step{
+		{"JSON", func(ctx context.Context, b *bottle) error {
+			out, err := b.sh(ctx, run("json", "/sink?of=json", ""))
+			if err != nil {
+				return err
+			}
+			if len(b.recorded("/sink")) != 1 {
+				return fmt.Errorf("%d requests", len(b.recorded("/sink")))
+			}
+			q := b.recorded("/sink")[0]
+			var sent struct{ Hello string }
+			if json.Unmarshal(q.Body, &sent); sent.Hello != "world" || q.Method != "POST" || q.Query() != "of=json" {
+				return fmt.Errorf("%s %s arrived with %q", q.Method, q.Target, q.Body)
+			}
+			return want(out, fmt.Sprintf(`{"n":%d,"sha256":%q}`, q.BodySize, q.BodySHA256))
+		}},
+		{"a stream, event by event", func(ctx context.Context, b *bottle) error {
+			var events []event
+			for i := range 5 {
+				data := fmt.Sprintf("number %d", i)
+				events = append(events, event{fakeupstream.Event{Data: data}, "data: " + data})
+			}
+			return b.watch(ctx, name, run("stream", "/sse?name="+strings.ReplaceAll(name, " ", "+"), ""), false, events)
+		}},
+		{"upload and download of 5 MB", func(ctx context.Context, b *bottle) error {
+			f, err := os.Create(b.work("upload"))
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			if _, err := io.Copy(f, fakeupstream.Bytes(0, uploaded)); err != nil {
+				return err
+			}
+			got, err := b.sh(ctx, run("upload", "/sink", "upload"))
+			if err == nil {
+				err = want(got, fmt.Sprintf(`{"n":%d,"sha256":%q}`, uploaded, fakeupstream.BytesSHA256(uploaded)))
+			}
+			if err != nil {
+				return err
+			}
+			got, err = b.sh(ctx, `(`+run("download", fmt.Sprintf("/bytes?n=%d", uploaded), "")+`) >download; cmp download upload && echo same`)
+			if err != nil {
+				return err
+			}
+			return want(got, "same")
+		}},
+	}}
+}
+
+// goClientName is the program as a client of Go's net/http.
+const goClientName = "clients-go"
+
+func goClientMain(ctx context.Context, args []string) int {
+	if err := goClient(ctx, args[0], args[1], args[2:]); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func goClient(ctx context.Context, what, url string, files []string) error {
+	method, body := http.MethodGet, io.Reader(nil)
+	var size int64
+	switch what {
+	case "json":
+		method, body = http.MethodPost, strings.NewReader(`{"hello": "world"}`)
+	case "upload":
+		f, err := os.Open(filepath.Clean(files[0]))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		method, body, size = http.MethodPut, f, info.Size()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, body)
+	if err != nil {
+		return err
+	}
+	if size > 0 {
+		req.ContentLength = size
+	}
+	req.Header.Set("Authorization", "Bearer placeholder")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s", resp.Status)
+	}
+	if what == "stream" {
+		lines := bufio.NewScanner(resp.Body)
+		for lines.Scan() {
+			fmt.Println(lines.Text())
+		}
+		return lines.Err()
+	}
+	_, err = io.Copy(os.Stdout, resp.Body)
+	return err
+}
