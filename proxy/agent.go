@@ -22,6 +22,7 @@ type agent struct {
 	srv  *Server
 	sock *sock
 	rd   http1.Reader
+	host string // what the agent calls the proxy: the Host of its last request, if that is plain
 
 	// busy is the number of the exchange under way, 0 between exchanges; seen is what the last sweep found.
 	busy  atomic.Uint64
@@ -88,6 +89,27 @@ func (a *agent) survive() {
 		a.srv.warn(fmt.Sprintf("internal error (%T); the connection is closed\n%s", r, debug.Stack()))
 		a.abandon()
 	}
+}
+
+// calls remembers the Host of a request. An agent's requests all have the same, as a rule.
+func (a *agent) calls(host []byte) {
+	if a.host != string(host) {
+		a.host = ""
+		if isPlainHost(host) {
+			a.host = string(host)
+		}
+	}
+}
+
+// address is where the agent reaches the proxy, as it can stand in a URL; empty if nobody knows.
+func (a *agent) address() string {
+	if a.host != "" {
+		return a.host
+	}
+	if local := []byte(a.sock.LocalAddr().String()); a.sock.LocalAddr().Network() == "tcp" && isPlainHost(local) {
+		return string(local)
+	}
+	return ""
 }
 
 func (a *agent) close() {

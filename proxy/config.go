@@ -32,6 +32,7 @@ type RouteConfig struct {
 	GitNone     bool               // git's fetches are refused too
 	ClientToken ClientTokenConfig  // what an agent must present; the zero one: nothing
 	Chunked     bool               // chunked request bodies are passed on and not refused
+	LeaveURLs   bool               // URLs in answers are not mapped
 
 	origin origin
 	base   string // the upstream's base path, without a slash at its end
@@ -207,6 +208,7 @@ var routeKeys = []struct {
 	{"client_token_env", false, stringKey(setClientTokenEnv)},
 	{"client_token_file", false, stringKey(setClientTokenFile)},
 	{"chunked_bodies", false, stringKey(setChunked)},
+	{"map_urls", false, (*configParser).mapURLs},
 }
 
 // stringKey makes the reader of a member that is a string.
@@ -218,6 +220,15 @@ func stringKey[T any](set func(*T, string) error) func(*configParser, string, js
 			p.errorf(where, "%v", err)
 		}
 	}
+}
+
+// boolean reads a member that is true or false.
+func (p *configParser) boolean(where string, v jsonValue) (on, ok bool) {
+	if v.kind != "boolean" {
+		p.errorf(where, "must be true or false (got %s)", v.kind)
+		return false, false
+	}
+	return v.str == "true", true
 }
 
 func (p *configParser) route(where string, v jsonValue) (r RouteConfig) {

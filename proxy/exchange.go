@@ -188,6 +188,7 @@ func (x *exchange) compose() {
 	p = append(p, "\r\n"...)
 	p = append(p, body...)
 	x.out = p
+	x.agent.calls(x.req.Host)
 	rd.Consume(head + len(body))
 	rd.Release()
 	x.headSize = 0

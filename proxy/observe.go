@@ -21,6 +21,9 @@ type Event struct {
 	Duration  time.Duration // from Time until the end
 	Reused    bool          // over an upstream connection that had served before
 	Peer      net.Addr      // the agent
+
+	// ForeignURLs is how many of the URLs that the route maps lead to no route of the table: they crossed as they were.
+	ForeignURLs int
 }
 
 // Observer is told of every finished exchange, on the goroutine that served it: it must be quick. The Event is good
@@ -42,6 +45,9 @@ func LogTo(w io.Writer) Observer {
 		}
 		if e.Broken != "" {
 			end += " broken: " + e.Broken
+		}
+		if e.ForeignURLs > 0 {
+			end += fmt.Sprintf(" foreign URLs: %d", e.ForeignURLs)
 		}
 		fmt.Fprintf(w, "cred-proxy: %s %s %d in %d out %d bytes %.1f ms%s\n", method, route, e.Status, e.BytesIn, e.BytesOut,
 			float64(e.Duration.Microseconds())/1e3, end)

@@ -11,7 +11,8 @@
 //     it, credential.go its tokens, slots.go which of the agent's fields it closes, rules.go which requests it lets
 //     through, besides the built-in ones of minting.go.
 //   - exchange.go sends the request up, upload.go the part of its body that was not there with its head, chunked.go makes
-//     the chunks of one that has no length; relay.go passes the response on. header.go says which fields cross.
+//     the chunks of one that has no length; relay.go passes the response on. header.go says which fields cross, home.go
+//     maps the URLs in them back to the proxy.
 //   - upstream.go has the verified connections to the upstream, kept and reused; sock.go is the socket below it all.
 //   - observe.go tells what came of it.
 //

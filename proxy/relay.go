@@ -76,7 +76,18 @@ func (x *exchange) responseHead() []byte {
 	if x.resp.Status < 200 || x.resp.Status == 204 {
 		dropped = noContentDown
 	}
-	return appendFields(p, x.resp.Fields, &x.resp, dropped)
+	return x.appendFieldsDown(p, x.resp.Fields, &x.resp, dropped)
+}
+
+// appendFieldsDown appends the field lines that cross to the agent.
+func (x *exchange) appendFieldsDown(p []byte, fields []http1.Field, m connected, dropped *nameSet) []byte {
+	if x.route.LeaveURLs || !anyURL(fields) {
+		return appendFields(p, fields, m, dropped)
+	}
+	h := homing{own: x.route, table: x.route.table, address: x.agent.address(), limit: len(p) + 2*x.srv.limits.ResponseHead}
+	p = h.appendFields(p, fields, m, dropped)
+	x.event.ForeignURLs += h.foreign
+	return p
 }
 
 // relay passes the response on as it arrives and says what becomes of the agent's connection. The connection to the
@@ -233,7 +244,7 @@ func (x *exchange) readTrailer(up *upstreamConn) error {
 		if err != nil {
 			return err
 		}
-		x.out = appendFields(x.out, t.Fields, &t, noContentDown)
+		x.out = x.appendFieldsDown(x.out, t.Fields, &t, noContentDown)
 		x.out = append(x.out, "\r\n"...)
 		up.rd.Consume(n)
 		return nil

@@ -10,6 +10,8 @@ import (
 type route struct {
 	RouteConfig
 	upstream *upstream
+	table    *table        // that it is a row of
+	key      string        // of its origin
 	warnings []string      // what the operator is told of its tokens
 	tokens   []TokenStatus // of its credentials, one each
 	refusal  *Refusal      // what every request gets, if a token cannot be used; else nil
@@ -34,7 +36,7 @@ func (s nameSets) of(names []string) *nameSet {
 
 // newRoute resolves one route; its upstream is set by who has the connections.
 func newRoute(rc *RouteConfig, getenv func(string) string, sets nameSets) *route {
-	r := &route{RouteConfig: *rc, rules: rc.compile(), target: rc.base + "/", joined: rc.Append}
+	r := &route{RouteConfig: *rc, rules: rc.compile(), key: rc.origin.key(), target: rc.base + "/", joined: rc.Append}
 	r.dropped = sets.of(rc.dropped(r.rules != nil))
 	var w string
 	if r.callers, w = newCallers(rc, getenv, r.dropped); w != "" {
@@ -63,6 +65,7 @@ func newRoute(rc *RouteConfig, getenv func(string) string, sets nameSets) *route
 type table struct {
 	routes  []*route // in the order of Config.ByPrefix
 	byPath  map[string]*route
+	homes   homes
 	lengths []int // of the paths, each once, longest first
 
 	generation uint64    // how many tables there were before, and this one
@@ -79,12 +82,14 @@ func newTable(c *Config, getenv func(string) string, upstreamOf func(origin) (*u
 		if r.upstream, err = upstreamOf(r.origin); err != nil {
 			return nil, err
 		}
+		r.table = t
 		t.routes = append(t.routes, r)
 		t.byPath[r.Path] = r
 		if n := len(r.Path); len(t.lengths) == 0 || t.lengths[len(t.lengths)-1] != n {
 			t.lengths = append(t.lengths, n)
 		}
 	}
+	t.homes = newHomes(t.routes)
 	return t, nil
 }
 

@@ -107,12 +107,9 @@ func setRulePath(r *Rule, s string) error {
 }
 
 func (p *configParser) denyMinting(where string, v jsonValue, r *RouteConfig) {
-	if v.kind != "boolean" {
-		p.errorf(where, "must be true or false (got %s)", v.kind)
-		return
+	if on, ok := p.boolean(where, v); ok {
+		r.DenyMinting = &on
 	}
-	on := v.str == "true"
-	r.DenyMinting = &on
 }
 
 func setGit(r *RouteConfig, s string) error {

@@ -65,6 +65,9 @@ func showDetails(w io.Writer, r *proxy.RouteConfig, getenv func(string) string) 
 	for _, rule := range r.Deny {
 		line("deny    %s", rule)
 	}
+	if r.LeaveURLs {
+		line("urls    stay as they are")
+	}
 	if r.GitNone {
 		line("deny    git")
 	}

@@ -20,6 +20,7 @@ type Request struct {
 	head
 	Method  []byte
 	Target  []byte // request-target as sent, without white space, control bytes, non-ASCII or "#"
+	Host    []byte // of the Host field: a host and perhaps a port, or empty
 	Expect  bool   // Expect: 100-continue of an HTTP/1.1 request
 	Framing Framing
 	Length  int64 // content length where Framing is Length, else 0
@@ -108,6 +109,7 @@ func (q *Request) Persistent() bool { return q.persistent() }
 // checkHost holds the message to RFC 9112, section 3.2: one Host in HTTP/1.1, never two, and it must be a host.
 func (q *Request) checkHost() error {
 	hosts := 0
+	q.Host = nil
 	for i := range q.Fields {
 		f := &q.Fields[i]
 		if len(f.Name) == len("host") && EqualFold(f.Name, "host") {
@@ -115,6 +117,7 @@ func (q *Request) checkHost() error {
 			if !isHost(f.Value) {
 				return Malformed("a Host field that is not a host")
 			}
+			q.Host = f.Value
 		}
 	}
 	if hosts > 1 {
