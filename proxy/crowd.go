@@ -122,8 +122,9 @@ func (s *Server) makeRoom() {
 // turnAway answers an agent for which there is no place.
 func (a *agent) turnAway() {
 	defer a.close()
-	event := Event{Time: time.Now(), Status: refuseBusy.Status, Refusal: refuseBusy.Code, Peer: a.sock.RemoteAddr()}
-	p := refuseBusy.appendTo(http1.TakeBuffer(false)[:0], bytes.HasPrefix(a.rd.Buffered(), []byte("HEAD ")), true)
+	event := a.srv.newEvent(a.sock.RemoteAddr())
+	event.Status, event.Refusal = refuseBusy.Status, refuseBusy.Code
+	p := refuseBusy.appendTo(http1.TakeBuffer(false)[:0], event.ID, bytes.HasPrefix(a.rd.Buffered(), []byte("HEAD ")), true)
 	a.sock.SetDeadline(time.Now().Add(turnAwayFor))
 	a.sock.Write(p)
 	http1.ReturnBuffer(p[:cap(p)])

@@ -55,16 +55,16 @@ func newExchange(a *agent) *exchange {
 	x := exchanges.Get().(*exchange)
 	*x = exchange{agent: a, srv: a.srv, heads: headsPool.Get().(*heads)}
 	x.req.Reset()
-	x.event.Time, x.event.Peer = time.Now(), a.sock.RemoteAddr()
+	x.event = a.srv.newEvent(a.sock.RemoteAddr())
 	return x
 }
 
 // run is the exchange from the first byte of the request to the last one of the response.
-func (x *exchange) run() ending {
-	end := x.serve()
-	if x.srv.observer != nil {
-		x.event.Duration = time.Since(x.event.Time)
-		x.srv.observer(&x.event)
+func (x *exchange) run() (end ending) {
+	if x.srv.observer == nil {
+		end = x.serve()
+	} else {
+		end = x.observed()
 	}
 	x.dropOut()
 	x.dropHeads()
@@ -84,6 +84,7 @@ func (x *exchange) serve() ending {
 	if refusal != nil {
 		return x.refuse(refusal)
 	}
+	x.progress()
 	x.compose()
 	up, err := x.send()
 	if err != nil {
@@ -103,6 +104,7 @@ func (x *exchange) readHead() (_ *Refusal, ok bool) {
 			x.isHead = string(x.req.Method) == "HEAD"
 			x.safe = x.isHead || string(x.req.Method) == "GET" || string(x.req.Method) == "OPTIONS"
 			x.event.Method = knownMethod(x.req.Method)
+			x.seen()
 			if x.unread = x.req.Length; x.req.Framing > http1.Length {
 				x.unread = unknown
 			}
@@ -202,9 +204,10 @@ func (x *exchange) send() (*upstreamConn, error) {
 	for fresh := false; ; fresh = true {
 		up, err := x.agent.connect(x.route.upstream, fresh)
 		if err != nil {
+			x.event.Connection = "failed"
 			return nil, err
 		}
-		x.event.Reused = up.used
+		x.event.Connection = connectionKind(up.used, fresh)
 		before := up.sock.wrote.Load()
 		if err = x.ask(up); err == nil {
 			return up, nil
@@ -285,7 +288,7 @@ func (x *exchange) refuse(r *Refusal) ending {
 	x.closing = x.unread > 0 || !x.req.Persistent() || x.srv.draining.Load()
 	x.agent.rd.Consume(x.headSize)
 	x.dropOut()
-	x.out = r.appendTo(http1.TakeBuffer(false)[:0], x.isHead, x.closing)
+	x.out = r.appendTo(http1.TakeBuffer(false)[:0], x.event.ID, x.isHead, x.closing)
 	if !x.isHead {
 		x.event.BytesOut = int64(len(r.Message) + 1)
 	}

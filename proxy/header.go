@@ -18,10 +18,10 @@ var droppedUp = slices.Concat(hopByHop, []string{"host", "authorization", "conte
 
 var (
 	// droppedDown are the upstream's fields that do not cross. An upstream cannot pass its answer off as a refusal.
-	droppedDown = newNameSet(hopByHop, "x-cred-proxy-error")
+	droppedDown = newNameSet(hopByHop, "x-cred-proxy-error", "x-cred-proxy-id")
 
 	// noContentDown goes with a status that has no content: a length there would be waited for (RFC 9110, section 8.6).
-	noContentDown = newNameSet(hopByHop, "x-cred-proxy-error", "content-length")
+	noContentDown = newNameSet(hopByHop, "x-cred-proxy-error", "x-cred-proxy-id", "content-length")
 )
 
 // nameSet is a set of field names. An underscore in a name is taken for a hyphen: servers that make variables of names,

@@ -74,6 +74,7 @@ type Options struct {
 	Getenv   func(string) string // where tokens come from; os.Getenv if nil
 	Warn     func(string)        // told, one line each, of what an operator must know; may be nil
 	Observer Observer            // told of every finished exchange; may be nil
+	Progress Observer            // told of one that goes up, and when its answer is there; only with an Observer, may be nil
 	RootCAs  *x509.CertPool      // whom upstreams' certificates must come from; the system's roots if nil
 }
 
@@ -85,6 +86,7 @@ type Server struct {
 	getenv   func(string) string
 	warn     func(string)
 	observer Observer
+	progress Observer
 	roots    *x509.CertPool
 
 	table    atomic.Pointer[table]
@@ -109,7 +111,7 @@ type Server struct {
 
 // New returns a Server without routes.
 func New(o Options) *Server {
-	s := &Server{timeouts: o.Timeouts.orDefault(), limits: o.Limits.orDefault(), getenv: o.Getenv, warn: o.Warn, observer: o.Observer, roots: o.RootCAs,
+	s := &Server{timeouts: o.Timeouts.orDefault(), limits: o.Limits.orDefault(), getenv: o.Getenv, warn: o.Warn, observer: o.Observer, progress: o.Progress, roots: o.RootCAs,
 		listeners: map[net.Listener]bool{}, agents: map[*agent]bool{}, left: make(chan struct{}), stopped: make(chan struct{}), upstreams: map[origin]*upstream{}}
 	s.heads.up, s.heads.down = s.limits.request(), s.limits.response()
 	s.crowd, s.kept.max = newCrowd(s.limits.Agents), int64(s.limits.kept())

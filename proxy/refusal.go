@@ -63,14 +63,17 @@ func (r Refusal) saying(format string, args ...any) *Refusal {
 	return &r
 }
 
-// appendTo appends the whole response: to a HEAD request without its content, and with Connection: close if the
-// connection will be closed.
-func (r *Refusal) appendTo(p []byte, head, closing bool) []byte {
+// appendTo appends the whole response: with the exchange's ID if it has one, to a HEAD request without its content, and
+// with Connection: close if the connection will be closed.
+func (r *Refusal) appendTo(p []byte, id ID, head, closing bool) []byte {
 	p = fmt.Appendf(p, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%s: %s\r\n",
 		r.Status, http.StatusText(r.Status), len(r.Message)+1, ErrorField, r.Code)
 	if r.Status == http.StatusUnauthorized {
 		// Basic is what every client knows that waits to be asked; whoever uses another scheme sends it unasked.
 		p = append(p, "WWW-Authenticate: Basic realm=\"cred-proxy\"\r\n"...)
+	}
+	if id != 0 {
+		p = append(append(append(p, IDField+": "...), id.String()...), "\r\n"...)
 	}
 	if closing {
 		p = append(p, "Connection: close\r\n"...)

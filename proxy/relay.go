@@ -94,6 +94,7 @@ func (x *exchange) appendFieldsDown(p []byte, fields []http1.Field, m connected,
 // upstream is kept if it can serve again.
 func (x *exchange) relay(up *upstreamConn) ending {
 	x.event.Status = x.resp.Status
+	x.progress()
 	body := x.resp.Body(x.isHead)
 	old := x.req.Minor == 0
 	x.closing = old || !x.req.Persistent() || x.srv.draining.Load() || x.upload != nil && x.upload.left.Load() > 0

@@ -130,8 +130,8 @@ const (
 	aboutProgram = "injects credentials into an agent's HTTP requests, so that the agent needs none"
 	aboutServing = "serve until interrupted"
 	aboutFlags   = "Flags, each with the environment variable that it wins over:"
-	aboutSignals = `SIGHUP reads the routes again, and keeps the old ones if they are wrong. SIGTERM and SIGINT stop accepting
-and finish what runs within -drain-timeout; a second one exits at once.`
+	aboutSignals = `SIGHUP reads the routes again, and keeps the old ones if they are wrong. SIGUSR1 opens -audit-file again.
+SIGTERM and SIGINT stop accepting and finish what runs within -drain-timeout; a second one exits at once.`
 )
 
 // exitCodes are what the program's ends mean, by code.

@@ -16,18 +16,21 @@ import (
 
 // options is what the program is told on its command line and in its environment.
 type options struct {
-	routes   string
-	port     int
-	bind     string
-	debug    bool
-	addrFile string
-	drain    time.Duration
-	timeouts proxy.Timeouts
-	limits   proxy.Limits
+	routes    string
+	port      int
+	bind      string
+	debug     bool
+	log       string
+	logLevel  string
+	auditFile string
+	addrFile  string
+	drain     time.Duration
+	timeouts  proxy.Timeouts
+	limits    proxy.Limits
 }
 
 func defaultOptions() *options {
-	return &options{routes: "/run/cred-proxy/routes.json", port: 9099, bind: "0.0.0.0", drain: 10 * time.Second,
+	return &options{routes: "/run/cred-proxy/routes.json", port: 9099, bind: "0.0.0.0", log: "off", logLevel: "info", drain: 10 * time.Second,
 		timeouts: proxy.DefaultTimeouts, limits: proxy.DefaultLimits}
 }
 
@@ -58,6 +61,9 @@ func (o *options) settings() []setting {
 		{"port", "port to listen on; 0 takes a free one", (*portValue)(&o.port)},
 		{"bind", "address to listen on", (*textValue)(&o.bind)},
 		{"debug", "one line on stderr for each exchange; in the environment anything but empty turns it on", (*switchValue)(&o.debug)},
+		{"log", "one line on stderr for each exchange, as json or text, or off", choiceValue{&o.log, []string{"off", "text", "json"}}},
+		{"log-level", "from which level on that line is written: info, warn (refused or cut), error (not the agent's fault)", choiceValue{&o.logLevel, []string{"info", "warn", "error"}}},
+		{"audit-file", "file to which a line of json is appended for each exchange; SIGUSR1 opens it again", (*fileValue)(&o.auditFile)},
 		{"addr-file", "file that holds host:port while listening", (*fileValue)(&o.addrFile)},
 		{"dial-timeout", "to connect to an upstream", (*durationValue)(&o.timeouts.Dial)},
 		{"tls-timeout", "for the TLS handshake with it", (*durationValue)(&o.timeouts.TLS)},

@@ -272,10 +272,13 @@ func cmdProxylog(ts *testscript.TestScript, neg bool, args []string) {
 
 // cmdSignal sends the program a signal.
 //
-//	signal HUP|INT|TERM
+//	signal HUP|INT|TERM|USR1
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	signals := map[string]os.Signal{"HUP": syscall.SIGHUP, "INT": syscall.SIGINT, "TERM": syscall.SIGTERM}
-	usage(ts, neg || len(args) != 1 || signals[args[0]] == nil, "signal HUP|INT|TERM")
+	for _, sig := range reopenSignals {
+		signals["USR1"] = sig
+	}
+	usage(ts, neg || len(args) != 1 || signals[args[0]] == nil, "signal HUP|INT|TERM|USR1")
 	ts.Check(running(ts).cmd.Process.Signal(signals[args[0]]))
 }
 

@@ -108,7 +108,7 @@ func isRefusal(response, status, code, message string) error {
 	}
 	begin, open := strings.CutSuffix(message, "...")
 	switch {
-	case strings.TrimSuffix(head, "\nConnection: close") != want:
+	case strings.TrimSuffix(idLine.ReplaceAllString(head, ""), "\nConnection: close") != want:
 		return fmt.Errorf("head:\n%s\nwant:\n%s", head, want)
 	case strings.Count(body, "\n") != 1 || !strings.HasSuffix(body, "\n"):
 		return fmt.Errorf("the body is not one line: %q", body)
@@ -119,6 +119,9 @@ func isRefusal(response, status, code, message string) error {
 	}
 	return nil
 }
+
+// idLine is what a refusal has besides where there is a log that it can be found in.
+var idLine = regexp.MustCompile("\nX-Cred-Proxy-Id: [0-9a-f]{16}")
 
 // cmdRefuses makes a request for each line of a file, METHOD TARGET, and checks
 // that each is refused, and that none reaches the fake upstream.

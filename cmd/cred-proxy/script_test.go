@@ -131,11 +131,12 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"cut":        cmdCut,
 	"streamgone": cmdStreamGone,
 	// The world around.
-	"egress": cmdEgress,
-	"expand": cmdExpand,
-	"bytes":  cmdBytes,
-	"repeat": cmdRepeat,
-	"secret": cmdSecret,
+	"egress":  cmdEgress,
+	"expand":  cmdExpand,
+	"bytes":   cmdBytes,
+	"repeat":  cmdRepeat,
+	"secret":  cmdSecret,
+	"capture": cmdCapture,
 }
 
 // TestScripts runs the executable specification.
@@ -312,6 +313,21 @@ func cmdRepeat(ts *testscript.TestScript, neg bool, args []string) {
 		b.WriteString(strings.ReplaceAll(text, "%d", strconv.Itoa(i+1)))
 	}
 	ts.Setenv(args[0], b.String())
+}
+
+// cmdCapture sets a variable to the first part of what was printed last that a
+// pattern puts into parentheses.
+//
+//	capture NAME REGEXP
+func cmdCapture(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg || len(args) != 2, "capture NAME REGEXP")
+	re, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	m := re.FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(m) < 2 {
+		ts.Fatalf("no match of %q in stdout", args[1])
+	}
+	ts.Setenv(args[0], m[1])
 }
 
 // usage fails the script with how a command is written, if it is written wrong.

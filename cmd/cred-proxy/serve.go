@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"syscall"
 
 	"credproxy/proxy"
@@ -28,15 +29,17 @@ func (p *program) serve(args []string) int {
 		debug.SetGCPercent(50)
 	}
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, append(stopSignals, reloadSignals...)...)
+	signal.Notify(signals, slices.Concat(stopSignals, reloadSignals, reopenSignals)...)
 	defer signal.Stop(signals)
 
 	p.fitDescriptors(&o.limits)
-	srvOptions := proxy.Options{Timeouts: o.timeouts, Limits: o.limits, Getenv: p.getenv, Warn: func(s string) { p.say("%s", s) }}
-	if o.debug {
-		srvOptions.Observer = proxy.LogTo(p.stderr)
+	logs, err := p.openLogs(o)
+	if err != nil {
+		return p.fail(err)
 	}
-	srv := proxy.New(srvOptions)
+	defer logs.close()
+	srv := proxy.New(proxy.Options{Timeouts: o.timeouts, Limits: o.limits, Getenv: p.getenv, Observer: logs.observer,
+		Warn: func(s string) { p.say("%s", s) }})
 	if err := srv.LoadFile(o.routes); err != nil {
 		return p.fail(err)
 	}
@@ -62,11 +65,14 @@ func (p *program) serve(args []string) int {
 		case err := <-served:
 			return p.fail(err)
 		case sig := <-signals:
-			if sig == syscall.SIGHUP {
+			switch {
+			case sig == syscall.SIGHUP:
 				p.reload(srv, o.routes)
-				continue
+			case slices.Contains(reopenSignals, sig):
+				p.reopen(logs)
+			default:
+				return p.drain(srv, o, logs, signals)
 			}
-			return p.drain(srv, o, signals)
 		}
 	}
 }
@@ -100,7 +106,7 @@ func (p *program) reload(srv *proxy.Server, file string) {
 }
 
 // drain stops the server: what runs may finish in time, unless a second signal comes.
-func (p *program) drain(srv *proxy.Server, o *options, signals <-chan os.Signal) int {
+func (p *program) drain(srv *proxy.Server, o *options, logs *logs, signals <-chan os.Signal) int {
 	ctx, cancel := context.WithTimeout(context.Background(), o.drain)
 	defer cancel()
 	done := make(chan error, 1)
@@ -113,9 +119,12 @@ func (p *program) drain(srv *proxy.Server, o *options, signals <-chan os.Signal)
 			}
 			return exitOK
 		case sig := <-signals:
-			if sig != syscall.SIGHUP {
+			switch {
+			case slices.Contains(stopSignals, sig):
 				p.say("second signal: exchanges under way are cut")
 				return exitFailed
+			case slices.Contains(reopenSignals, sig):
+				p.reopen(logs)
 			}
 		}
 	}

@@ -1,0 +1,100 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestObserved: an exchange that is sent up is told of three times, on its way up, with its answer and at its end; one
+// that is refused at its end alone.
+func TestObserved(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
+	defer up.Close()
+	told := make(chan Event, 10)
+	s := New(Options{
+		Getenv:   func(string) string { return "a-token" },
+		Progress: func(e *Event) { told <- *e },
+		Observer: func(e *Event) { told <- *e },
+	})
+	c, err := ParseConfig("f", []byte(`{"routes": [{"path": "/a/", "upstream": "`+up.URL+`", "auth_scheme": "Bearer", "token_env": "T"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Load(c); err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ln) }()
+	ids := map[ID]bool{}
+	next := func() Event {
+		select {
+		case e := <-told:
+			ids[e.ID] = true
+			return e
+		case <-time.After(10 * time.Second):
+			t.Fatal("nothing is told")
+			return Event{}
+		}
+	}
+	get := func(path string) *http.Response {
+		resp, err := http.Get("http://" + ln.Addr().String() + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		return resp
+	}
+	get("/a/b?c=d")
+	if e := next(); e.Route != "/a/" || e.Method != "GET" || e.Path != "/a/b" || e.Status != 0 || e.Peer == nil {
+		t.Errorf("on its way: %+v", e)
+	}
+	if e := next(); e.Status != 200 || e.Connection != "new" {
+		t.Errorf("with its answer: %+v", e)
+	}
+	if e := next(); e.Status != 200 || e.BytesOut != 5 || e.Duration == 0 || e.FirstByte == 0 {
+		t.Errorf("at its end: %+v", e)
+	}
+	if len(ids) != 1 || ids[0] {
+		t.Errorf("ids: %v", ids)
+	}
+	resp := get("/none")
+	if e := next(); e.Refusal != "no-route" || e.Connection != "" || resp.Header.Get(IDField) != e.ID.String() {
+		t.Errorf("refused: %+v, told %v", e, resp.Header)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := s.Shutdown(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+	if len(told) > 0 {
+		t.Errorf("and then: %+v", <-told)
+	}
+}
+
+// TestVisible: what is written into a log is visible ASCII.
+func TestVisible(t *testing.T) {
+	for in, want := range map[string]string{
+		"/a/%20b~!":                         "/a/%20b~!",
+		"/\x00\n\x1b\x7f ":                  "/%00%0A%1B%7F%20",
+		"/\xc3\xa9\xff\x9b":                 "/%C3%A9%FF%9B",
+		strings.Repeat("/x", 1000) + "\x80": strings.Repeat("/x", 1000) + "%80",
+	} {
+		if got := visible([]byte(in)); got != want {
+			t.Errorf("%q: %q, want %q", in, got, want)
+		}
+	}
+}
