@@ -21,6 +21,7 @@ const lingerFor = 5 * time.Second
 type agent struct {
 	srv  *Server
 	sock *sock
+	peer net.Addr
 	rd   http1.Reader
 	host string // what the agent calls the proxy: the Host of its last request, if that is plain
 
@@ -40,7 +41,7 @@ type agent struct {
 }
 
 func newAgent(s *Server, conn net.Conn) *agent {
-	a := &agent{srv: s, sock: newSock(conn)}
+	a := &agent{srv: s, sock: newSock(conn), peer: peerOf(conn)}
 	a.rd = http1.NewReader(a.sock)
 	return a
 }

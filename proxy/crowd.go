@@ -20,19 +20,24 @@ const (
 	// turnAwayFor is how long an agent waits for a place, and how long it has to take its answer if there is none.
 	turnAwayFor = time.Second
 
-	// crowdedEvery is how often an operator is told that there is no place.
-	crowdedEvery = time.Minute
+	// maxRefusedPeers is how many connections from elsewhere are told so at a time.
+	maxRefusedPeers = 32
+
+	// tellEvery is how often an operator is told of what others can bring about.
+	tellEvery = time.Minute
 )
 
 // crowd is who is served and who is not.
 type crowd struct {
 	places chan struct{} // one for each agent that is served
 	doors  chan struct{} // one for each that is turned away
-	told   atomic.Int64  // when the operator was, in Unix nanoseconds
+	peers  chan struct{} // one for each that comes from elsewhere
+
+	toldFull, toldPeer telling // of no place, of a peer from elsewhere
 }
 
 func newCrowd(agents int) *crowd {
-	return &crowd{places: make(chan struct{}, agents), doors: make(chan struct{}, doorsFor(agents))}
+	return &crowd{places: make(chan struct{}, agents), doors: make(chan struct{}, doorsFor(agents)), peers: make(chan struct{}, maxRefusedPeers)}
 }
 
 func doorsFor(agents int) int { return max(minDoors, min(agents, maxDoors)) }
@@ -83,17 +88,22 @@ func (s *Server) waitAtDoor(a *agent) bool {
 		case <-retry.C:
 		}
 	}
-	if s.crowd.tell(time.Now()) {
+	if s.crowd.toldFull.now() {
 		s.warn(fmt.Sprintf("all %d places for connections of agents are taken; further ones get 503", cap(s.crowd.places)))
 	}
-	a.turnAway()
+	a.turnAway(&refuseBusy)
 	return false
 }
 
-// tell reports whether it is time to tell the operator.
-func (c *crowd) tell(now time.Time) bool {
-	told := c.told.Load()
-	return (told == 0 || now.UnixNano()-told > int64(crowdedEvery)) && c.told.CompareAndSwap(told, now.UnixNano())
+// telling is when the operator was last told of something, in Unix nanoseconds.
+type telling struct{ atomic.Int64 }
+
+// now reports whether it is time to tell, which then is done.
+func (t *telling) now() bool { return t.at(time.Now()) }
+
+func (t *telling) at(now time.Time) bool {
+	told := t.Load()
+	return (told == 0 || now.UnixNano()-told > int64(tellEvery)) && t.CompareAndSwap(told, now.UnixNano())
 }
 
 func (s *Server) serveAgent(a *agent) {
@@ -119,12 +129,12 @@ func (s *Server) makeRoom() {
 	}
 }
 
-// turnAway answers an agent for which there is no place.
-func (a *agent) turnAway() {
+// turnAway answers an agent that is not served, and closes its connection.
+func (a *agent) turnAway(r *Refusal) {
 	defer a.close()
-	event := a.srv.newEvent(a.sock.RemoteAddr())
-	event.Status, event.Refusal = refuseBusy.Status, refuseBusy.Code
-	p := refuseBusy.appendTo(http1.TakeBuffer(false)[:0], event.ID, bytes.HasPrefix(a.rd.Buffered(), []byte("HEAD ")), true)
+	event := a.srv.newEvent(a.peer)
+	event.Status, event.Refusal = r.Status, r.Code
+	p := r.appendTo(http1.TakeBuffer(false)[:0], event.ID, bytes.HasPrefix(a.rd.Buffered(), []byte("HEAD ")), true)
 	a.sock.SetDeadline(time.Now().Add(turnAwayFor))
 	a.sock.Write(p)
 	http1.ReturnBuffer(p[:cap(p)])

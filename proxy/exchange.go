@@ -55,7 +55,7 @@ func newExchange(a *agent) *exchange {
 	x := exchanges.Get().(*exchange)
 	*x = exchange{agent: a, srv: a.srv, heads: headsPool.Get().(*heads)}
 	x.req.Reset()
-	x.event = a.srv.newEvent(a.sock.RemoteAddr())
+	x.event = a.srv.newEvent(a.peer)
 	return x
 }
 

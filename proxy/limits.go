@@ -68,7 +68,8 @@ func AgentsFor(descriptors uint64) int {
 	return max(1, sort.Search(1<<20, func(n int) bool { return Limits{Agents: n + 1}.Descriptors() > descriptors }))
 }
 
-const otherDescriptors = 64
+// otherDescriptors are the program's own and those of refused peers.
+const otherDescriptors = 32 + maxRefusedPeers
 
 // maxKept is how many idle connections to upstreams are kept in all, if there may be as many agents.
 const maxKept = 4096

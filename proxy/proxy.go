@@ -3,8 +3,9 @@
 //
 // The life of one exchange, a file per step:
 //
-//   - crowd.go gives an agent's connection its place, agent.go waits there for a request; proxy/http1 parses its head.
-//     limits.go bounds everything that an agent or an upstream could make grow.
+//   - peers.go knows from where agents may connect; crowd.go gives an agent's connection its place, agent.go waits there
+//     for a request; proxy/http1 parses its head. limits.go bounds everything that an agent or an upstream could make
+//     grow.
 //   - policy.go refuses what is refused everywhere: methods, dot segments, git push, chunked bodies. refusal.go is the
 //     table of everything that can be answered instead of forwarding.
 //   - route.go finds the route with the longest prefix in the table that config.go read; callers.go knows who may use
@@ -71,6 +72,7 @@ const (
 type Options struct {
 	Timeouts Timeouts
 	Limits   Limits
+	Peers    Networks            // from which TCP connections are served; everywhere if empty
 	Getenv   func(string) string // where tokens come from; os.Getenv if nil
 	Warn     func(string)        // told, one line each, of what an operator must know; may be nil
 	Observer Observer            // told of every finished exchange; may be nil
@@ -82,6 +84,7 @@ type Options struct {
 type Server struct {
 	timeouts Timeouts
 	limits   Limits
+	peers    Networks
 	heads    struct{ up, down *http1.Limits } // of requests and of responses
 	getenv   func(string) string
 	warn     func(string)
@@ -111,7 +114,7 @@ type Server struct {
 
 // New returns a Server without routes.
 func New(o Options) *Server {
-	s := &Server{timeouts: o.Timeouts.orDefault(), limits: o.Limits.orDefault(), getenv: o.Getenv, warn: o.Warn, observer: o.Observer, progress: o.Progress, roots: o.RootCAs,
+	s := &Server{timeouts: o.Timeouts.orDefault(), limits: o.Limits.orDefault(), peers: o.Peers, getenv: o.Getenv, warn: o.Warn, observer: o.Observer, progress: o.Progress, roots: o.RootCAs,
 		listeners: map[net.Listener]bool{}, agents: map[*agent]bool{}, left: make(chan struct{}), stopped: make(chan struct{}), upstreams: map[origin]*upstream{}}
 	s.heads.up, s.heads.down = s.limits.request(), s.limits.response()
 	s.crowd, s.kept.max = newCrowd(s.limits.Agents), int64(s.limits.kept())
@@ -151,6 +154,10 @@ func (s *Server) Serve(ln net.Listener) error {
 			s.warn("accept: " + err.Error())
 			s.makeRoom()
 			time.Sleep(50 * time.Millisecond)
+			continue
+		}
+		if !s.peers.contains(conn.RemoteAddr()) {
+			s.refusePeer(conn)
 			continue
 		}
 		a := newAgent(s, conn)

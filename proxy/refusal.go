@@ -21,6 +21,7 @@ const ErrorField = "X-Cred-Proxy-Error"
 // or from our own words, never from an upstream's.
 var (
 	refuseBusy           = Refusal{503, "busy", "cred-proxy: too many connections"}
+	refusePeer           = Refusal{403, "peer", "cred-proxy: this address is not among those that -allow-peers names"}
 	refuseMalformed      = Refusal{400, "malformed", "malformed request"}
 	refuseHeadTimeout    = Refusal{408, "head-timeout", "request head not complete in time"}
 	refuseTargetTooLong  = Refusal{414, "target-too-long", "request target too long"}
@@ -46,7 +47,7 @@ var (
 
 // Refusals returns every refusal there is, in the order in which an exchange can meet them.
 func Refusals() []Refusal {
-	return slices.Clone([]Refusal{refuseBusy, refuseMalformed, refuseHeadTimeout, refuseTargetTooLong, refuseHeadTooLarge,
+	return slices.Clone([]Refusal{refusePeer, refuseBusy, refuseMalformed, refuseHeadTimeout, refuseTargetTooLong, refuseHeadTooLarge,
 		refuseTooManyFields, refuseMethod, refuseAbsolute, refusePath, refusePush, refuseNoRoute, refuseClientToken, refuseRule, refuseToken,
 		refuseLength, refuseEncoding, refuseChunked, refuseBodyTimeout, refuseBodySlow, refuseUpstream, refuseResponseHead, refuseUpstreamSilent})
 }

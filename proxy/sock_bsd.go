@@ -2,7 +2,10 @@
 
 package proxy
 
-import "syscall"
+import (
+	"net"
+	"syscall"
+)
 
 // tryRead reads from a non-blocking descriptor: 0 is the end, errWouldBlock means that nothing is there.
 func tryRead(fd uintptr, p []byte) (int, error) { return tryIO(syscall.Read, fd, p) }
@@ -41,3 +44,6 @@ func hungUp(fd uintptr) bool {
 	}
 	return true
 }
+
+// unixPeerOf cannot tell here.
+func unixPeerOf(*net.UnixConn) (unixPeer, bool) { return unixPeer{}, false }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net"
 	"syscall"
 	"unsafe"
 )
@@ -48,4 +49,18 @@ func hungUp(fd uintptr) bool {
 	var now syscall.Timespec
 	n, _, _ := syscall.RawSyscall6(syscall.SYS_PPOLL, uintptr(unsafe.Pointer(&p)), 1, uintptr(unsafe.Pointer(&now)), 0, 0, 0)
 	return n == 1 && p.revents&(pollErr|pollHup|pollRdHup) != 0
+}
+
+// unixPeerOf asks who connected to a Unix socket.
+func unixPeerOf(c *net.UnixConn) (p unixPeer, ok bool) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return p, false
+	}
+	raw.Control(func(fd uintptr) {
+		if cred, err := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED); err == nil {
+			p, ok = unixPeer{int(cred.Uid), int(cred.Pid)}, true
+		}
+	})
+	return p, ok
 }

@@ -15,3 +15,6 @@ func tryRead(uintptr, []byte) (int, error)  { return 0, errWouldBlock }
 func tryWrite(uintptr, []byte) (int, error) { return 0, errWouldBlock }
 func shutFD(uintptr)                        {}
 func hungUp(uintptr) bool                   { return false }
+
+// unixPeerOf cannot tell here.
+func unixPeerOf(*net.UnixConn) (unixPeer, bool) { return unixPeer{}, false }

@@ -22,7 +22,7 @@ import (
 // the proxy, or the upstream's end of one from it. What arrives is parsed by
 // net/http, and its heads are shown as they came.
 type conn struct {
-	tcp     *net.TCPConn
+	tcp     duplex
 	rw      net.Conn // tcp, or TLS over it
 	br      *bufio.Reader
 	serves  bool      // the upstream's end: requests arrive
@@ -31,16 +31,26 @@ type conn struct {
 	body    io.Reader // of the message whose head was read last
 }
 
-// dial connects an agent to the proxy.
+// duplex is a connection of which one side can be closed: TCP, or a Unix socket.
+type duplex interface {
+	net.Conn
+	CloseWrite() error
+}
+
+// dial connects an agent to the proxy, at host:port or unix:/path.
 func dial(addr string) (*conn, error) {
-	c, err := net.DialTimeout("tcp", addr, patience)
+	network := "tcp"
+	if path, ok := strings.CutPrefix(addr, unixPrefix); ok {
+		network, addr = "unix", path
+	}
+	c, err := net.DialTimeout(network, addr, patience)
 	if err != nil {
 		return nil, err
 	}
-	return newConn(c.(*net.TCPConn), c, false), nil
+	return newConn(c.(duplex), c, false), nil
 }
 
-func newConn(tcp *net.TCPConn, rw net.Conn, serves bool) *conn {
+func newConn(tcp duplex, rw net.Conn, serves bool) *conn {
 	return &conn{tcp: tcp, rw: rw, br: bufio.NewReaderSize(rw, 64<<10), serves: serves}
 }
 
@@ -345,7 +355,7 @@ func cmdClose(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg || len(args) != 1, "close [-abrupt|-reset] NAME")
 	c := named(ts, args[0])
 	if reset {
-		ts.Check(c.tcp.SetLinger(0))
+		ts.Check(c.tcp.(*net.TCPConn).SetLinger(0))
 	}
 	if abrupt || reset {
 		ts.Check(c.tcp.Close())

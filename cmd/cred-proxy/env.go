@@ -26,6 +26,9 @@ func (p *program) env(args []string) int {
 	}
 	at := own.url
 	if at == "" {
+		if strings.HasPrefix(o.bind, unixPrefix) {
+			return p.usageError("env: a Unix socket has no URL: say -url http://HOST:PORT of what leads there")
+		}
 		if o.port == 0 {
 			return p.usageError("env: port 0 is none that a sandbox could reach: say -url http://HOST:PORT")
 		}

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,21 +15,23 @@ import (
 
 // options is what the program is told on its command line and in its environment.
 type options struct {
-	routes    string
-	port      int
-	bind      string
-	debug     bool
-	log       string
-	logLevel  string
-	auditFile string
-	addrFile  string
-	drain     time.Duration
-	timeouts  proxy.Timeouts
-	limits    proxy.Limits
+	routes     string
+	port       int
+	bind       string
+	socketMode modeValue
+	peers      proxy.Networks
+	debug      bool
+	log        string
+	logLevel   string
+	auditFile  string
+	addrFile   string
+	drain      time.Duration
+	timeouts   proxy.Timeouts
+	limits     proxy.Limits
 }
 
 func defaultOptions() *options {
-	return &options{routes: "/run/cred-proxy/routes.json", port: 9099, bind: "0.0.0.0", log: "off", logLevel: "info", drain: 10 * time.Second,
+	return &options{routes: "/run/cred-proxy/routes.json", port: 9099, bind: "0.0.0.0", socketMode: 0o600, log: "off", logLevel: "info", drain: 10 * time.Second,
 		timeouts: proxy.DefaultTimeouts, limits: proxy.DefaultLimits}
 }
 
@@ -59,7 +60,9 @@ func (o *options) settings() []setting {
 	return []setting{
 		{"routes", "file of the routes", (*fileValue)(&o.routes)},
 		{"port", "port to listen on; 0 takes a free one", (*portValue)(&o.port)},
-		{"bind", "address to listen on", (*textValue)(&o.bind)},
+		{"bind", "address to listen on, or unix:/path for a Unix socket", (*textValue)(&o.bind)},
+		{"socket-mode", "permissions of a Unix socket", (*modeValue)(&o.socketMode)},
+		{"allow-peers", "networks from which connections are served, such as 10.0.0.0/8,fd00::1; a Unix socket's are anyway; none: all", (*networksValue)(&o.peers)},
 		{"debug", "one line on stderr for each exchange; in the environment anything but empty turns it on", (*switchValue)(&o.debug)},
 		{"log", "one line on stderr for each exchange, as json or text, or off", choiceValue{&o.log, []string{"off", "text", "json"}}},
 		{"log-level", "from which level on that line is written: info, warn (refused or cut), error (not the agent's fault)", choiceValue{&o.logLevel, []string{"info", "warn", "error"}}},
@@ -123,9 +126,6 @@ func parseOptions(args []string, getenv func(string) string, more ...func(*flag.
 	return o, flags.Args(), errors.Join(errs...)
 }
 
-// address is what the program is told to listen on.
-func (o *options) address() string { return net.JoinHostPort(o.bind, strconv.Itoa(o.port)) }
-
 type textValue string
 
 func (v *textValue) String() string     { return string(*v) }
@@ -155,6 +155,15 @@ func (v choiceValue) Set(s string) error {
 	}
 	*v.value = s
 	return nil
+}
+
+type networksValue proxy.Networks
+
+func (v *networksValue) String() string { return proxy.Networks(*v).String() }
+func (v *networksValue) Set(s string) error {
+	n, err := proxy.ParseNetworks(s)
+	*v = networksValue(n)
+	return err
 }
 
 type portValue int

@@ -272,13 +272,13 @@ func cmdProxylog(ts *testscript.TestScript, neg bool, args []string) {
 
 // cmdSignal sends the program a signal.
 //
-//	signal HUP|INT|TERM|USR1
+//	signal HUP|INT|TERM|USR1|KILL
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
-	signals := map[string]os.Signal{"HUP": syscall.SIGHUP, "INT": syscall.SIGINT, "TERM": syscall.SIGTERM}
+	signals := map[string]os.Signal{"HUP": syscall.SIGHUP, "INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": os.Kill}
 	for _, sig := range reopenSignals {
 		signals["USR1"] = sig
 	}
-	usage(ts, neg || len(args) != 1 || signals[args[0]] == nil, "signal HUP|INT|TERM|USR1")
+	usage(ts, neg || len(args) != 1 || signals[args[0]] == nil, "signal HUP|INT|TERM|USR1|KILL")
 	ts.Check(running(ts).cmd.Process.Signal(signals[args[0]]))
 }
 

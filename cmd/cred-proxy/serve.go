@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -38,16 +37,16 @@ func (p *program) serve(args []string) int {
 		return p.fail(err)
 	}
 	defer logs.close()
-	srv := proxy.New(proxy.Options{Timeouts: o.timeouts, Limits: o.limits, Getenv: p.getenv, Observer: logs.observer,
+	srv := proxy.New(proxy.Options{Timeouts: o.timeouts, Limits: o.limits, Peers: o.peers, Getenv: p.getenv, Observer: logs.observer,
 		Warn: func(s string) { p.say("%s", s) }})
 	if err := srv.LoadFile(o.routes); err != nil {
 		return p.fail(err)
 	}
-	ln, err := listen(o)
+	ln, err := listen(o.address(), os.FileMode(o.socketMode))
 	if err != nil {
 		return p.fail(err)
 	}
-	addr := ln.Addr().String()
+	said, addr := boundTo(ln, o.address())
 	if o.addrFile != "" {
 		if err := writeAddrFile(o.addrFile, addr); err != nil {
 			ln.Close()
@@ -55,8 +54,7 @@ func (p *program) serve(args []string) int {
 		}
 		defer os.Remove(o.addrFile)
 	}
-	_, port, _ := net.SplitHostPort(addr)
-	fmt.Fprintf(p.stderr, "cred-proxy listening on %s; %s\n", net.JoinHostPort(o.bind, port), srv.Routes())
+	fmt.Fprintf(p.stderr, "cred-proxy listening on %s; %s\n", said, srv.Routes())
 
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
@@ -75,25 +73,6 @@ func (p *program) serve(args []string) int {
 			}
 		}
 	}
-}
-
-// listen listens on the address that the options name. MPTCP is of no use to a sidecar, and keep-alive probes are not
-// either: the agent is next door, and a silent one has a deadline. Both would cost a little for each connection.
-func listen(o *options) (net.Listener, error) {
-	lc := net.ListenConfig{KeepAlive: -1}
-	lc.SetMultipathTCP(false)
-	ln, err := lc.Listen(context.Background(), "tcp", o.address())
-	if err != nil {
-		var cause error = err
-		if op, ok := errors.AsType[*net.OpError](err); ok {
-			cause = op.Err
-		}
-		if sys, ok := errors.AsType[*os.SyscallError](err); ok {
-			cause = sys.Err
-		}
-		return nil, fmt.Errorf("listen %s: %w", o.address(), cause)
-	}
-	return ln, nil
 }
 
 // reload reads the routes again. Everything is built before anything changes: a failure keeps the old routes.
