@@ -1,0 +1,263 @@
+package redact
+
+import (
+	"bytes"
+)
+
+// find adds all occurrences in p to f, in no order and some twice.
+func (m *Matcher) find(p []byte, f *found) {
+	if len(p) >= m.shortest {
+		m.plain(p, f)
+		m.escaped(p, f)
+		m.hex(p, f)
+	}
+}
+
+// plain adds the occurrences in p as it stands.
+func (m *Matcher) plain(p []byte, f *found) {
+	x, bitmap, step, load := m.hasher, m.bitmap, m.step, m.second+8
+	i := 0
+	for four := 3*step + load; i+four <= len(p); i += 4 * step { // the processor works on all of them at a time
+		q := p[i : i+four]
+		h0, h1, h2, h3 := x.hash(q, 0), x.hash(q, step), x.hash(q, 2*step), x.hash(q, 3*step)
+		if (bitmap.bit(h0)|bitmap.bit(h1)|bitmap.bit(h2)|bitmap.bit(h3))&1 != 0 {
+			m.confirm(p, i, h0, f)
+			m.confirm(p, i+step, h1, f)
+			m.confirm(p, i+2*step, h2, f)
+			m.confirm(p, i+3*step, h3, f)
+		}
+	}
+	for ; i+load <= len(p); i += step {
+		m.confirm(p, i, m.hash(p, i), f)
+	}
+	if i+m.gram <= len(p) { // less than eight bytes are left
+		var last [8]byte
+		copy(last[:], p[i:])
+		m.confirm(p, i, m.hash(last[:], 0), f)
+	}
+}
+
+// confirm adds the occurrences of which the gram of that hash at p[i] is a part.
+func (m *Matcher) confirm(p []byte, i int, h uint64, f *found) {
+	if m.bitmap.bit(h)&1 == 0 {
+		return
+	}
+	for _, at := range m.grams[h] {
+		pattern := &m.patterns[at.pattern]
+		start := i - at.at
+		end := start + len(pattern.text)
+		if start >= 0 && end <= len(p) && string(p[start:end]) == pattern.text {
+			f.spans = append(f.spans, span{start, end, pattern.secret})
+		}
+	}
+}
+
+// view is which escapes are read.
+type view byte
+
+const (
+	percentEscapes view = 1 << iota
+	jsonEscapes
+)
+
+// unit reads the byte at p[i], or the escape that begins there, and returns how long it is. Where an escape begins does
+// not depend on what is before it: a backslash escapes no other one, see appendWritings.
+func unit(p []byte, i int, v view) (c byte, n int) {
+	c = p[i]
+	switch {
+	case c == '%' && v&percentEscapes != 0 && len(p)-i >= 3:
+		if hi, lo := hexValue[p[i+1]], hexValue[p[i+2]]; hi|lo < 16 {
+			return hi<<4 | lo, 3
+		}
+	case c == '\\' && v&jsonEscapes != 0 && len(p)-i >= 2:
+		switch p[i+1] {
+		case '/', '"':
+			return p[i+1], 2
+		case 'u':
+			if len(p)-i >= 6 && p[i+2] == '0' && p[i+3] == '0' {
+				if hi, lo := hexValue[p[i+4]], hexValue[p[i+5]]; hi|lo < 16 {
+					return hi<<4 | lo, 6
+				}
+			}
+		}
+	}
+	return c, 1
+}
+
+// longestUnit is that of "\u0041".
+const longestUnit = 6
+
+// unfinished returns how many bytes at the end of p are the beginning of an escape.
+func unfinished(p []byte, v view) int {
+	for n := 1; n < min(longestUnit, len(p)+1); n++ {
+		e := p[len(p)-n:]
+		switch {
+		case e[0] == '%' && v&percentEscapes != 0:
+			if n == 1 || n == 2 && hexValue[e[1]] < 16 {
+				return n
+			}
+			return 0
+		case e[0] == '\\' && v&jsonEscapes != 0:
+			if string(e) == `\u00`[:min(n, 4)] || n == 5 && string(e[:4]) == `\u00` && hexValue[e[4]] < 16 {
+				return n
+			}
+			return 0
+		}
+	}
+	return 0
+}
+
+var hexValue = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 0xff
+	}
+	for i := range byte(16) {
+		t["0123456789abcdef"[i]], t["0123456789ABCDEF"[i]] = i, i
+	}
+	return t
+}()
+
+// escaped adds the occurrences that have escapes in them.
+func (m *Matcher) escaped(p []byte, f *found) {
+	percent, backslash := index(p, 0, '%'), index(p, 0, '\\')
+	mixed := percent < len(p) && backslash < len(p)
+	for {
+		e, kind := percent, percentEscapes
+		if backslash < e {
+			e, kind = backslash, jsonEscapes
+		}
+		if e == len(p) {
+			return
+		}
+		done := e + 1
+		if c, n := unit(p, e, kind); n > 1 && m.class[c]&inPattern != 0 {
+			done = m.around(p, e, kind, f)
+			if mixed {
+				done = min(done, m.around(p, e, percentEscapes|jsonEscapes, f))
+			}
+		}
+		if percent < done {
+			percent = index(p, done, '%')
+		}
+		if backslash < done {
+			backslash = index(p, done, '\\')
+		}
+	}
+}
+
+// index returns where c is in p from i on, or len(p).
+func index(p []byte, i int, c byte) int {
+	if n := bytes.IndexByte(p[i:], c); n >= 0 {
+		return i + n
+	}
+	return len(p)
+}
+
+// around adds the occurrences of which the escape at p[e] may be a part, or one that follows so soon that they could
+// have both. It returns up to where it has seen all escapes.
+func (m *Matcher) around(p []byte, e int, v view, f *found) int {
+	start := e
+	for start > 0 && e-start < m.longest && m.class[p[start-1]]&inPattern != 0 {
+		start--
+	}
+	if i := unitStart(p, start, v); i < start {
+		start = skip(p, i, v, 1)
+	}
+	buf := m.scratch.Get().(*[]byte)
+	defer m.scratch.Put(buf)
+	text := *buf
+	for since := start - e; ; since = 0 { // characters since the last escape
+		n, i := 0, start
+		for n < len(text) && i < len(p) && since < m.longest {
+			c, size := unit(p, i, v)
+			if m.class[c]&inPattern == 0 {
+				break
+			}
+			if since++; size > 1 {
+				since = 0
+			}
+			text[n] = c
+			n, i = n+1, i+size
+		}
+		if n >= m.shortest {
+			before := len(f.spans)
+			m.plain(text[:n], f)
+			for k := before; k < len(f.spans); k++ {
+				s := &f.spans[k]
+				from := skip(p, start, v, s.start)
+				s.start, s.end = from, skip(p, from, v, s.end-s.start)
+			}
+		}
+		if n < len(text) {
+			return max(i, e+1)
+		}
+		start = skip(p, start, v, n-m.longest+1)
+	}
+}
+
+// unitStart returns where the escape begins in whose middle p[i] is, or i.
+func unitStart(p []byte, i int, v view) int {
+	for k := i - 1; k >= 0 && i-k < longestUnit; k-- {
+		if _, n := unit(p, k, v); k+n > i {
+			return k
+		}
+	}
+	return i
+}
+
+// skip returns where the n units that begin at p[i] end.
+func skip(p []byte, i int, v view, n int) int {
+	for range n {
+		_, size := unit(p, i, v)
+		i += size
+	}
+	return i
+}
+
+// hex adds the occurrences that are written in hexadecimal digits.
+func (m *Matcher) hex(p []byte, f *found) {
+	step := 2 * m.shortest
+	for i := step - 1; i < len(p); i += step {
+		if hexValue[p[i]] > 15 {
+			continue
+		}
+		start, end := i, i+1
+		for start > 0 && hexValue[p[start-1]] < 16 {
+			start--
+		}
+		for end < len(p) && hexValue[p[end]] < 16 {
+			end++
+		}
+		if end-start >= step {
+			m.digits(p[:end], start, f)
+			m.digits(p[:end], start+1, f)
+		}
+		i = end - 1 // p[end] is no digit: the next run begins behind it
+	}
+}
+
+// digits adds the occurrences in the digits of p from start on.
+func (m *Matcher) digits(p []byte, start int, f *found) {
+	if (len(p)-start)/2 < m.shortest {
+		return
+	}
+	buf := m.scratch.Get().(*[]byte)
+	defer m.scratch.Put(buf)
+	text := *buf
+	for {
+		n := min((len(p)-start)/2, len(text))
+		for k := range text[:n] {
+			text[k] = hexValue[p[start+2*k]]<<4 | hexValue[p[start+2*k+1]]
+		}
+		before := len(f.spans)
+		m.plain(text[:n], f)
+		for k := before; k < len(f.spans); k++ {
+			s := &f.spans[k]
+			s.start, s.end = start+2*s.start, start+2*s.end
+		}
+		if n < len(text) {
+			return
+		}
+		start += 2 * (n - m.longest + 1)
+	}
+}

@@ -1,0 +1,238 @@
+// Package redact finds secrets in bytes that stream by, however they are written there, and masks them.
+//
+// A [Matcher] is built once from all secrets and knows these writings of each:
+//
+//   - the secret as it is,
+//   - its base64, wherever it stands in what was encoded (three alignments), in both alphabets. Found and masked are
+//     the characters that hold nothing but the secret, and the last one if the encoded data ends with it: where something
+//     else stands around the secret, two or four bits of its first and of its last byte remain.
+//
+// Of a secret that is the password of a Basic credential, base64("user:password") is a secret in its own right. All of
+// that is looked for in five readings of the bytes:
+//
+//   - as they stand;
+//   - with every percent escape read ("%41", digits in either case);
+//   - with every JSON escape read that may stand for a printable character ("\u0041", "\/", "\"");
+//   - with both;
+//   - with runs of hexadecimal digits, in either case, read as bytes, from their first digit on and from their second.
+//
+// So a text of which only some characters are escaped is found, and base64 in JSON or in a query. What was encoded twice
+// is found in these combinations only; what was compressed, reversed, split in two or folded into lines is not.
+//
+// # How it is fast, and why not faster
+//
+// Most bytes are never looked at. A pattern of n bytes has n-g+1 windows of g bytes, and one of so many consecutive
+// positions is a multiple of n-g+1: it is enough to look up the g bytes at every such position in a bitmap of hashes.
+// Escapes are found by searching for "%" and "\", runs of hexadecimal digits by looking at every 2n-th byte; what is there
+// is decoded, and looked up in the same way. n is the length of the shortest secret.
+//
+// The time that this takes must not tell an agent, who may choose much of what streams by, what the secrets are. A search
+// for a rare byte of theirs or for a short piece, and a comparison from the beginning, would tell it: text that is full of
+// the right piece takes longer, and so a secret is found piece by piece. Therefore g is seven to ten bytes; they are taken
+// from the end of a secret, since many begin with what everybody knows; the hash has random keys; and what is decoded does
+// not depend on which letters and digits a secret has. Nor does what is kept back at the end of a piece, from a secret's
+// fifth byte on: see [Stream].
+package redact
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"sync"
+)
+
+// Shortest is how many bytes a secret must have to be looked for: shorter ones are found in what is none.
+const Shortest = 8
+
+// Matcher finds a fixed set of secrets. It is immutable and may be used by any number of goroutines.
+type Matcher struct {
+	patterns          []pattern
+	shortest, longest int // of the patterns, in bytes
+
+	// The bitmap of hashes, and what is behind them.
+	step int // of these many positions one is looked at
+	gram int // bytes that are hashed
+	hasher
+	bitmap bitmap
+	grams  map[uint64][]place
+
+	class    [256]byte // what a byte may be
+	heads    [256][]head
+	hexHeads []head
+	scratch  sync.Pool // of buffers to decode into
+}
+
+// pattern is one way to write one secret.
+type pattern struct {
+	text   string
+	secret int
+}
+
+// place is where a gram stands.
+type place struct{ pattern, at int }
+
+// head is how patterns begin.
+type head struct {
+	text    string
+	longest int // of the patterns that begin so
+}
+
+// headSize is how much of a pattern decides whether the end of a piece may be its beginning.
+const headSize = 4
+
+// Classes of bytes.
+const (
+	inPattern = 1 << iota // may stand in a pattern, or is a letter or a digit
+	inText                // or begins an escape
+)
+
+// New returns a Matcher of the secrets that are not too short, or nil if there are none. They are known by their index.
+func New(secrets []Secret) *Matcher {
+	m := &Matcher{grams: map[uint64][]place{}}
+	known := map[string]bool{}
+	for i := range secrets {
+		for _, text := range secrets[i].patterns() {
+			if !known[text] {
+				known[text] = true
+				m.patterns = append(m.patterns, pattern{text, i})
+			}
+		}
+	}
+	if len(m.patterns) == 0 {
+		return nil
+	}
+	m.shortest, m.longest = len(m.patterns[0].text), 0
+	for _, p := range m.patterns {
+		m.shortest, m.longest = min(m.shortest, len(p.text)), max(m.longest, len(p.text))
+		for _, c := range []byte(p.text) {
+			m.class[c] |= inPattern | inText
+		}
+	}
+	for c := range m.class {
+		if '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' && c < 0x80 {
+			m.class[c] |= inPattern
+		}
+		if m.class[c]&inPattern != 0 || c == '%' || c == '\\' {
+			m.class[c] |= inText
+		}
+	}
+	m.index()
+	m.findHeads()
+	m.scratch.New = func() any { return new(make([]byte, max(1<<10, 4*m.longest))) }
+	return m
+}
+
+// index fills the bitmap with the grams at the end of every pattern.
+func (m *Matcher) index() {
+	m.gram = min(max(m.shortest/2, 7), 10)
+	m.step = min(m.shortest-m.gram+1, 32)
+	m.second, m.mask = max(m.gram-8, 0), ^uint64(0)
+	if m.gram < 8 {
+		m.mask >>= 8 * (8 - m.gram)
+	}
+	var keys [16]byte
+	rand.Read(keys[:])
+	m.keys = [2]uint64{binary.LittleEndian.Uint64(keys[:]), binary.LittleEndian.Uint64(keys[8:])}
+	for i, p := range m.patterns {
+		for k := range m.step {
+			at := len(p.text) - m.gram - k
+			// A load takes eight bytes, of which the mask leaves the gram.
+			h := m.hash(append([]byte(p.text[at:at+m.gram]), 0), 0)
+			m.grams[h] = append(m.grams[h], place{i, at})
+		}
+	}
+	size := 13 // of the bitmap: of 64 positions at most one is taken
+	for 1<<size < 64*len(m.grams) && size < 22 {
+		size++
+	}
+	m.bitmap = make(bitmap, 1<<(size-6))
+	for h := range m.grams {
+		m.bitmap.set(h)
+	}
+}
+
+// hasher hashes grams. It has a key: which text has the hash of which gram is not to be found out by trying.
+type hasher struct {
+	second int // where the second eight bytes begin, which overlap the first
+	mask   uint64
+	keys   [2]uint64
+}
+
+// hash is of the gram at p[i].
+func (x *hasher) hash(p []byte, i int) uint64 {
+	hi, lo := bits.Mul64(binary.LittleEndian.Uint64(p[i:])&x.mask^x.keys[0],
+		binary.LittleEndian.Uint64(p[i+x.second:])&x.mask^x.keys[1])
+	return hi ^ lo
+}
+
+// bitmap is a set of hashes, and of others that are taken for them. Its length is a power of two.
+type bitmap []uint64
+
+// bit has in its lowest bit whether h is in the set.
+func (b bitmap) bit(h uint64) uint64 { return b[h>>32&uint64(len(b)-1)] >> (h & 63) }
+
+func (b bitmap) set(h uint64) { b[h>>32&uint64(len(b)-1)] |= 1 << (h & 63) }
+
+// findHeads collects how the patterns begin.
+func (m *Matcher) findHeads() {
+	longest, hexLongest := map[string]int{}, map[string]int{}
+	for _, p := range m.patterns {
+		h := p.text[:headSize]
+		longest[h] = max(longest[h], len(p.text))
+		h = hexOf(p.text[:headSize/2])
+		hexLongest[h] = max(hexLongest[h], 2*len(p.text))
+	}
+	for text, n := range longest {
+		m.heads[text[0]] = append(m.heads[text[0]], head{text, n})
+	}
+	for text, n := range hexLongest {
+		m.hexHeads = append(m.hexHeads, head{text, n})
+	}
+}
+
+// Mask overwrites every occurrence in p, which is a whole text, with "*" and returns how many there were. Occurrences
+// that overlap are one.
+func (m *Matcher) Mask(p []byte) int {
+	var f found
+	m.find(p, &f)
+	if len(f.spans) == 0 {
+		return 0
+	}
+	n, end := 0, 0
+	for _, s := range f.sorted() {
+		if s.start >= end {
+			n++
+		}
+		stars(p[s.start:s.end])
+		end = max(end, s.end)
+	}
+	return n
+}
+
+// Find returns the index of a secret that occurs in p, or -1.
+func (m *Matcher) Find(p []byte) int {
+	var f found
+	m.find(p, &f)
+	if len(f.spans) == 0 {
+		return -1
+	}
+	return f.spans[0].secret
+}
+
+func stars(p []byte) {
+	for i := range p {
+		p[i] = '*'
+	}
+}
+
+// span is an occurrence.
+type span struct{ start, end, secret int }
+
+type found struct{ spans []span }
+
+// sorted returns the occurrences in their order.
+func (f *found) sorted() []span {
+	slices.SortFunc(f.spans, func(a, b span) int { return a.start - b.start })
+	return f.spans
+}

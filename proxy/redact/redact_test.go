@@ -1,0 +1,314 @@
+package redact
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+// reference masks a text as the package's comment says, without any thought for time: it reads the whole text in each
+// way, searches every pattern at every place, and masks what was found where it stands.
+func reference(secrets []Secret, text []byte) (masked []byte, n int) {
+	var patterns []string
+	for i := range secrets {
+		patterns = append(patterns, secrets[i].patterns()...)
+	}
+	hit := make([]bool, len(text))
+	inside := make([]bool, len(text)+1)      // whether an occurrence goes on from the byte before
+	search := func(bytes []byte, at []int) { // at[i] is where bytes[i] is written, at[len(bytes)] the end
+		for _, p := range patterns {
+			for i := 0; i+len(p) <= len(bytes); i++ {
+				if string(bytes[i:i+len(p)]) == p {
+					for k := at[i]; k < at[i+len(p)]; k++ {
+						hit[k] = true
+						inside[k] = inside[k] || k > at[i]
+					}
+				}
+			}
+		}
+	}
+	for v := range (percentEscapes | jsonEscapes) + 1 {
+		var bytes []byte
+		var at []int
+		for i := 0; i < len(text); {
+			c, size := unit(text, i, v)
+			bytes, at = append(bytes, c), append(at, i)
+			i += size
+		}
+		search(bytes, append(at, len(text)))
+	}
+	isDigit := func(i int) bool { return strings.ContainsRune("0123456789abcdefABCDEF", rune(text[i])) }
+	for start := 0; start < len(text); start++ {
+		end := start
+		for end < len(text) && isDigit(end) {
+			end++
+		}
+		for parity := range min(2, end-start) {
+			whole := (end - start - parity) / 2
+			bytes, err := hex.DecodeString(string(text[start+parity : start+parity+2*whole]))
+			if err != nil {
+				panic(err)
+			}
+			var at []int
+			for i := range whole + 1 {
+				at = append(at, start+parity+2*i)
+			}
+			search(bytes, at)
+		}
+		start = end
+	}
+	masked = append([]byte{}, text...)
+	for i := range hit {
+		if hit[i] {
+			masked[i] = '*'
+			if !inside[i] {
+				n++
+			}
+		}
+	}
+	return masked, n
+}
+
+// inPieces masks a text in pieces of the sizes that cut says, as who keeps back what must be kept back does.
+func inPieces(m *Matcher, text []byte, cut func() int) (masked []byte, n int) {
+	s := Stream{M: m}
+	for rest := bytes.Clone(text); len(rest) > 0; {
+		size := min(max(cut(), 0), len(rest))
+		piece := rest[:size]
+		rest = rest[size:]
+		count, back, _ := s.Next(piece)
+		stars(masked[len(masked)-back:])
+		masked = append(masked, piece...)
+		n += count
+	}
+	return masked, n
+}
+
+// kept checks the other half of the bargain: what is masked later was kept back.
+func kept(t *testing.T, m *Matcher, text []byte, cut func() int) {
+	t.Helper()
+	s := Stream{M: m}
+	held := 0
+	for rest := bytes.Clone(text); len(rest) > 0; {
+		size := min(max(cut(), 0), len(rest))
+		_, back, keep := s.Next(rest[:size])
+		if back > held {
+			t.Fatalf("%d bytes to be masked of %d that were kept back, %q", back, held, text)
+		}
+		if held = keep; held > longestUnit*m.longest {
+			t.Fatalf("%d bytes kept back for patterns of at most %d", held, m.longest)
+		}
+		rest = rest[size:]
+	}
+}
+
+func check(t *testing.T, secrets []Secret, text []byte, seed uint64) {
+	t.Helper()
+	m := New(secrets)
+	if m == nil {
+		return
+	}
+	want, n := reference(secrets, text)
+	whole := bytes.Clone(text)
+	if got := m.Mask(whole); !bytes.Equal(whole, want) || got != n {
+		t.Fatalf("%+v\n in %q\ngot %q, %d\nnot %q, %d", secrets, text, whole, got, want, n)
+	}
+	if found := m.Find(text); (found >= 0) != (n > 0) {
+		t.Fatalf("found %d in %q", found, text)
+	}
+	r := rand.New(rand.NewPCG(seed, 1))
+	for _, cut := range []func() int{func() int { return 1 }, func() int { return 2 }, func() int { return 7 },
+		func() int { return r.IntN(5) }, func() int { return r.IntN(50) }, func() int { return r.IntN(1 + len(text)) }} {
+		if pieces, _ := inPieces(m, text, cut); !bytes.Equal(pieces, want) {
+			t.Fatalf("%+v\n in %q\ngot %q in pieces\nnot %q", secrets, text, pieces, want)
+		}
+		kept(t, m, text, cut)
+	}
+}
+
+func user(s string) *string { return &s }
+
+// writings are encodings as their usual encoders make them, and some that mix them.
+func writings(token, username string) map[string]string {
+	std, url := base64.StdEncoding.EncodeToString, base64.RawURLEncoding.EncodeToString
+	every := func(format string, n int) string {
+		var b strings.Builder
+		for i := range len(token) {
+			if i%n == 0 {
+				fmt.Fprintf(&b, format, token[i])
+			} else {
+				b.WriteByte(token[i])
+			}
+		}
+		return b.String()
+	}
+	basic := std([]byte(username + ":" + token))
+	return map[string]string{
+		"plain":          token,
+		"basic":          basic,
+		"basic url":      url([]byte(username + ":" + token)),
+		"basic query":    strings.NewReplacer("+", "%2B", "/", "%2F", "=", "%3D").Replace(basic),
+		"basic php":      strings.ReplaceAll(basic, "/", `\/`),
+		"basic hex":      hex.EncodeToString([]byte(basic)),
+		"basic base64":   std([]byte("Basic " + basic)),
+		"base64 0":       std([]byte(token)),
+		"base64 1":       std([]byte("x" + token)),
+		"base64 2":       std([]byte("xy" + token)),
+		"base64 inside":  std([]byte("x" + token + "xyz")),
+		"base64 bearer":  std([]byte("Bearer " + token)),
+		"base64 url":     url([]byte("xy" + token)),
+		"percent":        every("%%%02X", 1),
+		"percent lower":  every("%%%02x", 1),
+		"percent partly": every("%%%02x", 3),
+		"json":           every(`\u%04x`, 1),
+		"json upper":     every(`\u%04X`, 1),
+		"json partly":    every(`\u%04X`, 2),
+		"json slash":     strings.ReplaceAll(token, "/", `\/`),
+		"hex":            hex.EncodeToString([]byte(token)),
+		"hex upper":      strings.ToUpper(hex.EncodeToString([]byte(token))),
+		"hex odd":        "f" + hex.EncodeToString([]byte(token)) + "0",
+	}
+}
+
+var tokens = []string{"8bytes+/", "the-real-token-0", "ghp_16C7e42F292c6912E7710c838347Ae178B4a",
+	"sk-ant-api03-" + strings.Repeat("aB3_xY-9", 12) + "AA", "with space/and+more", `odd"one\with%41`}
+
+// TestWritings: every writing of a token is masked, whatever is around it and however it is split, and nothing else is.
+func TestWritings(t *testing.T) {
+	left := map[string]int{"base64 1": 2, "base64 2": 3, "base64 url": 3, "base64 inside": 2 + 6, "basic base64": 8 + 3, "hex odd": 2, "basic hex": 4, "basic query": 6}
+	for _, token := range tokens {
+		secrets := []Secret{{Token: token, Scheme: "Bearer"}, {Token: token, Username: user("x-access-token")}}
+		m := New(secrets)
+		for name, w := range writings(token, "x-access-token") {
+			if token == tokens[len(tokens)-1] && name == "json slash" {
+				continue // the token has no slash
+			}
+			text := []byte("-- " + w + " -- " + strings.Repeat("z", 40))
+			masked := bytes.Clone(text)
+			if n := m.Mask(masked); n != 1 {
+				t.Errorf("%s of %s: %d found", name, token, n)
+			}
+			if len(masked) != len(text) || !bytes.HasPrefix(masked, []byte("-- ")) || !bytes.HasSuffix(masked, text[len(w)+3:]) {
+				t.Errorf("%s of %s: %s", name, token, masked)
+			}
+			// What is left of it holds no more than some bits of the token's first and last byte, and what is no token.
+			if stars := bytes.Count(masked, []byte("*")); stars < len(strings.TrimRight(w, "="))-left[name] {
+				t.Errorf("%s of %s: %s", name, token, masked)
+			}
+			check(t, secrets, text, 1)
+		}
+	}
+}
+
+// TestOverlaps: occurrences that overlap or touch, and beginnings that are none.
+func TestOverlaps(t *testing.T) {
+	for _, token := range []string{"aaaaaaaa", "abababababab", "aaaabaaaab", "41414141", "%41%41%41%41", `\u0041\/\/`} {
+		for _, text := range []string{strings.Repeat(token, 3), token[1:] + token[2:] + token, token[:7] + token + token[:5],
+			strings.Repeat(token[:len(token)-1], 4), strings.Repeat("41", 40), strings.Repeat("%41", 20), strings.Repeat(`\u0041`, 20),
+			"%" + token, `\` + token, `\u00` + token, "%4" + token, hex.EncodeToString([]byte(token + token)), "%25" + token} {
+			check(t, []Secret{{Token: token}, {Token: "another-secret"}}, []byte(text), 2)
+		}
+	}
+}
+
+// TestShort: what is too short is not looked for.
+func TestShort(t *testing.T) {
+	if New([]Secret{{Token: "7-bytes"}, {Token: "", Username: user("a-long-username")}}) != nil {
+		t.Error("a matcher of what is too short")
+	}
+}
+
+// TestLongText: what is found in a large text does not depend on where it stands, also at the seams of what is decoded
+// at a time.
+func TestLongText(t *testing.T) {
+	secrets := []Secret{{Token: "ghp_16C7e42F292c6912", Username: user("me")}}
+	m := New(secrets)
+	for _, w := range writings(secrets[0].Token, "me") {
+		for _, filler := range []string{"a", "0", "%41", `\u0041`, `\/`, ".", "%2", `\`} {
+			text := []byte(strings.Repeat(filler, 3000))
+			for at := 0; at+len(w) < len(text); at += 97 * len(filler) {
+				p := bytes.Clone(text)
+				copy(p[at:], w)
+				if strings.HasPrefix(filler, w[:1]) || filler == "0" || filler == "a" {
+					continue // it may be another text
+				}
+				if n := m.Mask(p); n != 1 {
+					t.Fatalf("%d found of %s at %d among %s", n, w, at, filler)
+				}
+			}
+		}
+	}
+}
+
+// TestHeld: what is kept back is the beginning of a pattern, and nothing where a line ends.
+func TestHeld(t *testing.T) {
+	m := New([]Secret{{Token: "the-real-token/1", Username: user("me")}})
+	for text, want := range map[string]int{
+		"":                            0,
+		"data: the-real\n\n":          0,
+		"data: the-real\n\nt":         1,
+		"data: xthe-real":             8,
+		"data: the-other-word":        14,
+		"data: the-rEal":              8, // from the fifth byte on anything may be
+		"data: the-r al":              0,
+		"th":                          2,
+		"data: %74h%65-":              8,
+		"data: 111%":                  1,
+		"data: %7":                    2,
+		"data: %zz":                   0,
+		`data: \u0074h`:               7,
+		`data: \u00`:                  4,
+		`data: \`:                     1,
+		"data: 746":                   3,
+		"data: 7468652D":              8,
+		"data: 3746865":               6,
+		"data: dGhlLX":                6,
+		"data: " + "the-real-token/":  15,
+		"data: " + "the-real-token/1": 0,
+	} {
+		s := Stream{M: m}
+		if _, _, keep := s.Next([]byte(text)); keep != want {
+			t.Errorf("%q: %d are kept back, not %d", text, keep, want)
+		}
+	}
+}
+
+// TestNoAllocation: text without an occurrence costs no memory, whatever is in it.
+func TestNoAllocation(t *testing.T) {
+	m := New([]Secret{{Token: tokens[3], Scheme: "Bearer"}, {Token: tokens[2], Username: user("me")}})
+	for name, p := range bodies(64 << 10) {
+		s := Stream{M: m}
+		s.Next([]byte("sk-a")) // whoever kept something back once keeps the room for it
+		s.Next(p)
+		if n := testing.AllocsPerRun(20, func() { s.Next(p) }); n > 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+func FuzzMask(f *testing.F) {
+	for _, token := range tokens {
+		for _, w := range writings(token, "me") {
+			f.Add("me", token, "another-token", []byte("x"+w+"%"+w), uint64(3))
+		}
+	}
+	f.Add("", "aaaaaaaa", "%41%41%41%41", []byte(`%41%41%41%41%41aaaa`), uint64(4))
+	f.Add("u", `back\slash\`, "12345678", []byte(`back\\slash\\back\u005cslash\\3132333435363738`), uint64(5))
+	f.Fuzz(func(t *testing.T, username, one, two string, text []byte, seed uint64) {
+		if len(one)+len(two)+len(username) > 200 || len(text) > 2000 {
+			return
+		}
+		for _, s := range []string{username, one, two} {
+			for _, c := range []byte(s) {
+				if c < ' ' || c > '~' {
+					return
+				}
+			}
+		}
+		check(t, []Secret{{Token: one, Username: &username}, {Token: two, Scheme: username}}, text, seed)
+	})
+}

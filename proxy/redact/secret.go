@@ -1,0 +1,60 @@
+package redact
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"strings"
+)
+
+// Secret is what must not be seen.
+type Secret struct {
+	Token    string  // itself; of printable ASCII
+	Scheme   string  // the word before it where it is sent, or empty
+	Username *string // if it is sent as the password of a Basic credential
+}
+
+// patterns returns the texts to look for, none if the secret is too short.
+func (s *Secret) patterns() (p []string) {
+	if len(s.Token) < Shortest {
+		return nil
+	}
+	p = appendWritings(p, s.Token)
+	whole := s.Token
+	switch {
+	case s.Username != nil:
+		whole = *s.Username + ":" + s.Token
+		value := strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(whole)), "=")
+		p = appendWritings(p, value)
+		p = append(p, alphabets(value)...)
+	case s.Scheme != "":
+		whole = s.Scheme + " " + s.Token
+	}
+	return append(p, alphabets(base64.RawStdEncoding.EncodeToString([]byte(whole)))...)
+}
+
+// appendWritings appends a text and its base64.
+func appendWritings(p []string, text string) []string {
+	p = append(p, text)
+	if strings.Contains(text, `\`) {
+		p = append(p, strings.ReplaceAll(text, `\`, `\\`)) // as JSON has it; the other escapes are those of a reading
+	}
+	if strings.Contains(text, " ") {
+		p = append(p, strings.ReplaceAll(text, " ", "+")) // as a form has it
+	}
+	for before := range 3 {
+		e := base64.RawStdEncoding.EncodeToString([]byte("\x00\x00"[:before] + text))
+		e = e[(8*before+5)/6:]         // from the first character that is the text's alone
+		p = append(p, alphabets(e)...) // to the end of what was encoded
+		if whole := 8 * (before + len(text)); whole%6 != 0 {
+			p = append(p, alphabets(e[:len(e)-1])...) // to the last character that is the text's alone
+		}
+	}
+	return p
+}
+
+// alphabets returns some base64 in the standard alphabet and in the one of URLs.
+func alphabets(s string) []string {
+	return []string{s, strings.NewReplacer("+", "-", "/", "_").Replace(s)}
+}
+
+func hexOf(s string) string { return hex.EncodeToString([]byte(s)) }
