@@ -6,8 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
-	"io"
-	"os"
+	"slices"
 	"strings"
 
 	"credproxy/proxy/http1"
@@ -21,9 +20,8 @@ type ClientTokenConfig struct {
 }
 
 const (
-	maxClientTokens     = 64       // of a route: each is compared
-	maxClientToken      = 512      // bytes of one
-	maxClientTokensFile = 64 << 10 // bytes of a file of them
+	maxClientTokens = 64  // of a route: each is compared
+	maxClientToken  = 512 // bytes of one
 )
 
 func setClientTokenEnv(r *RouteConfig, s string) error {
@@ -32,14 +30,11 @@ func setClientTokenEnv(r *RouteConfig, s string) error {
 }
 
 func setClientTokenFile(r *RouteConfig, s string) error {
-	if s == "" {
-		return fmt.Errorf("must be a non-empty string")
-	}
 	if r.ClientToken.Env != "" {
 		return fmt.Errorf("a route has client_token_env or client_token_file")
 	}
 	r.ClientToken.File = s
-	return nil
+	return checkFile(s)
 }
 
 // checkClientTokens reports client tokens that come from where a token comes from: the agent has to know them.
@@ -47,39 +42,39 @@ func (p *configParser) checkClientTokens(where []string, routes []RouteConfig) {
 	holds := map[string]string{}
 	for i, r := range routes {
 		for _, c := range r.Credentials {
-			if holds[c.TokenEnv] == "" {
-				holds[c.TokenEnv] = where[i]
+			if key := c.Token.key(); holds[key] == "" {
+				holds[key] = where[i]
 			}
 		}
 	}
 	for i, r := range routes {
-		if of, ok := holds[r.ClientToken.Env]; ok && r.ClientToken.Env != "" {
-			p.errorf(where[i]+": client_token_env", "%q holds a token of %s, which an agent must not have", r.ClientToken.Env, of)
+		place := TokenSource{Env: r.ClientToken.Env, File: r.ClientToken.File}
+		of, ok := holds[place.key()]
+		switch {
+		case ok && place.Env != "":
+			p.errorf(where[i]+": client_token_env", "%q holds a token of %s, which an agent must not have", place.Env, of)
+		case ok && place.File != "":
+			p.errorf(where[i]+": client_token_file", "%q holds a token of %s, which an agent must not have", place.File, of)
 		}
 	}
 }
 
-// String names the source, as "env var AGENT_TOKEN".
-func (c ClientTokenConfig) String() string {
-	if c.File != "" {
-		return "file " + c.File
+// source is where they come from, or nil where a route has none.
+func (c *ClientTokenConfig) source() *TokenSource {
+	if *c == (ClientTokenConfig{}) {
+		return nil
 	}
-	return "env var " + c.Env
+	return &TokenSource{Env: c.Env, File: c.File, clients: true}
 }
 
-// ClientTokens returns the route's client tokens, which are for the sandbox and for nobody else; or the problem for which
-// they cannot be used, and nobody can use the route. Both are empty if the route has none.
-func (r *RouteConfig) ClientTokens(getenv func(string) string) (tokens []string, problem string) {
-	c := r.ClientToken
-	text := ""
-	switch {
-	case c.Env != "":
-		text, problem = getenv(c.Env), "unset"
-	case c.File != "":
-		text, problem = readSmallFile(c.File), "missing or empty"
-	default:
-		return nil, ""
-	}
+// String names the source, as "env var AGENT_TOKEN".
+func (c ClientTokenConfig) String() string {
+	return (&TokenSource{Env: c.Env, File: c.File}).place()
+}
+
+// clientTokens is the value of a source that gave client tokens: the lines of the text that are not empty.
+func (t *TokenSource) clientTokens(text string) tokenValue {
+	var tokens []string
 	for line := range strings.Lines(text) {
 		if line = strings.Trim(line, " \t\r\n"); line != "" {
 			tokens = append(tokens, line)
@@ -87,38 +82,42 @@ func (r *RouteConfig) ClientTokens(getenv func(string) string) (tokens []string,
 	}
 	for _, token := range tokens {
 		if len(token) > maxClientToken || strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }) {
-			return nil, "cannot be sent by a client"
-		}
-		for i := range r.Credentials {
-			if token == resolve(&r.Credentials[i], getenv).token.reveal() {
-				return nil, "is the token that the agent must not have"
-			}
+			return t.not(tokenInvalid, "cannot be sent by a client")
 		}
 	}
-	switch {
-	case len(tokens) == 0:
-		return nil, problem
-	case len(tokens) > maxClientTokens:
-		return nil, fmt.Sprintf("has more than %d lines", maxClientTokens)
+	if len(tokens) > maxClientTokens {
+		return t.not(tokenInvalid, "has more than %d lines", maxClientTokens)
+	}
+	return tokenValue{token: NewSecret(strings.Join(tokens, "\n")), state: tokenSet}
+}
+
+// apart returns the client tokens of a value; or why they cannot be used: one of them is a token of the route.
+func (t *TokenSource) apart(v tokenValue, of []credential) (tokens []string, problem string) {
+	if v.state != tokenSet {
+		return nil, v.problem
+	}
+	tokens = strings.Split(v.token.reveal(), "\n")
+	for i := range of {
+		if of[i].state == tokenSet && slices.Contains(tokens, of[i].token.reveal()) {
+			return nil, t.named() + " is the token that the agent must not have"
+		}
 	}
 	return tokens, ""
 }
 
-// readSmallFile returns a file's content, or "" where there is none that can be used.
-func readSmallFile(name string) string {
-	if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() { // another kind could block
-		return ""
+// ClientTokens returns the route's client tokens, which are for the sandbox and for nobody else; or why they cannot be
+// used, in words that name their source, and nobody can use the route. Both are empty if the route has none.
+func (r *RouteConfig) ClientTokens(getenv func(string) string) (tokens []string, problem string) {
+	t := r.ClientToken.source()
+	if t == nil {
+		return nil, ""
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return ""
+	var credentials []credential
+	for i := range r.Credentials {
+		c := &r.Credentials[i]
+		credentials = append(credentials, resolve(c, c.Token.read(getenv)))
 	}
-	defer f.Close()
-	p, err := io.ReadAll(io.LimitReader(f, maxClientTokensFile+1))
-	if err != nil || len(p) > maxClientTokensFile {
-		return ""
-	}
-	return string(p)
+	return t.apart(t.read(getenv), credentials)
 }
 
 // callers is who may use a route: those who present one of its client tokens.
@@ -130,14 +129,14 @@ type callers struct {
 }
 
 // newCallers returns nil for a route that is open to all. warning is what the operator is told.
-func newCallers(rc *RouteConfig, getenv func(string) string, dropped *nameSet) (c *callers, warning string) {
-	tokens, problem := rc.ClientTokens(getenv)
-	switch {
-	case problem != "":
-		r := refuseToken.saying("cred-proxy: client token %s %s", rc.ClientToken, problem)
-		return &callers{refused: r}, fmt.Sprintf("route %s: client token %s %s; its requests get 500", rc.Path, rc.ClientToken, problem)
-	case len(tokens) == 0:
+func newCallers(rc *RouteConfig, valueOf func(*TokenSource) tokenValue, of []credential, dropped *nameSet) (c *callers, warning string) {
+	t := rc.ClientToken.source()
+	if t == nil {
 		return nil, ""
+	}
+	tokens, problem := t.apart(valueOf(t), of)
+	if problem != "" {
+		return &callers{refused: refuseToken.saying("cred-proxy: %s", problem)}, fmt.Sprintf("route %s: %s; its requests get 500", rc.Path, problem)
 	}
 	c = &callers{places: dropped}
 	for _, t := range tokens {

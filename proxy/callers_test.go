@@ -17,8 +17,7 @@ func callersOf(t testing.TB, text, more string) *callers {
 	if err != nil {
 		t.Fatal(err)
 	}
-	getenv := func(name string) string { return map[string]string{"T": "the-real-token", "C": text}[name] }
-	return newRoute(&c.Routes[0], getenv, nameSets{}).callers
+	return newRoute(&c.Routes[0], tokensIn(map[string]string{"T": "the-real-token", "C": text}), nameSets{}).callers
 }
 
 // asking returns the request with these field lines.

@@ -149,7 +149,12 @@ func asWritten(r *RouteConfig) map[string]any {
 	m := map[string]any{"path": r.Path, "upstream": r.Upstream}
 	var credentials []any
 	for _, c := range r.Credentials {
-		o := map[string]any{"auth_header": c.Header, "auth_scheme": c.Scheme, "token_env": c.TokenEnv}
+		o := map[string]any{"auth_header": c.Header, "auth_scheme": c.Scheme}
+		if c.Token.File != "" {
+			o["token_file"] = c.Token.File
+		} else {
+			o["token_env"] = c.Token.Env
+		}
 		if c.Username != nil {
 			o["username"] = *c.Username
 		}
@@ -196,7 +201,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte(one("", "")))
 	f.Add([]byte(one("upstream", `"http://[::1]:8/%2F/"`)))
 	f.Add([]byte(`{"routes": [{"path": "/\ufffd/"}]}`))
-	f.Add([]byte(`{"routes": [{"path": "/", "upstream": "http://h", "credentials": [{"auth_header": "X", "token_env": "T"}, {"username": "", "token_env": "T"}],
+	f.Add([]byte(`{"routes": [{"path": "/", "upstream": "http://h", "credentials": [{"auth_header": "X", "token_env": "T"}, {"username": "", "token_file": "T"}],
 		"set_headers": {"A": "b"}, "append_headers": {"C": "d"}, "strip_headers": ["E"], "keep_headers": ["Api-Key"], "git": "none",
 		"allow": [{"methods": ["GET"], "path": "/*/**"}], "deny": [{"path": "/"}], "deny_minting": true}]}`))
 	f.Fuzz(func(t *testing.T, p []byte) {
@@ -217,7 +222,7 @@ func FuzzConfig(f *testing.F) {
 			t.Fatalf("%s: %v", again, err)
 		}
 		c2.Hash = c.Hash
-		if diff := cmp.Diff(c, c2, cmp.AllowUnexported(RouteConfig{}, origin{}), cmpopts.SortSlices(func(a, b FieldConfig) bool { return a.Name < b.Name })); diff != "" {
+		if diff := cmp.Diff(c, c2, cmp.AllowUnexported(RouteConfig{}, TokenSource{}, origin{}), cmpopts.SortSlices(func(a, b FieldConfig) bool { return a.Name < b.Name })); diff != "" {
 			t.Fatal(diff)
 		}
 	})

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
-	"strings"
 )
 
 const redacted = "[redacted]"
@@ -35,37 +34,20 @@ func (s Secret) LogValue() slog.Value         { return slog.StringValue(redacted
 // credential is a credential with its token, as a route injects it.
 type credential struct {
 	CredentialConfig
-	token Secret
+	tokenValue
 	field Secret // the whole field line, CRLF included
-	state tokenState
 }
 
-type tokenState string
-
-// The states of a token, as `cred-proxy check` prints them.
-const (
-	tokenSet     tokenState = "set"
-	tokenUnset   tokenState = "unset"
-	tokenInvalid tokenState = "invalid"
-)
-
-// resolve takes a credential's token from the environment. White space and line breaks at its end are cut, since files
-// and shells leave them there; any other byte that is not visible ASCII or a space cannot stand in a credential.
-func resolve(c *CredentialConfig, getenv func(string) string) credential {
-	token := strings.TrimRight(getenv(c.TokenEnv), " \t\r\n")
-	if token == "" {
-		return credential{CredentialConfig: *c, state: tokenUnset}
+// resolve makes the field of a credential from the token that its source gave.
+func resolve(c *CredentialConfig, v tokenValue) credential {
+	if v.state != tokenSet {
+		return credential{CredentialConfig: *c, tokenValue: v}
 	}
-	for i := range len(token) {
-		if token[i] < ' ' || token[i] > '~' {
-			return credential{CredentialConfig: *c, state: tokenInvalid}
-		}
-	}
-	value := token
+	value := v.token.reveal()
 	if c.Username != nil {
-		value = base64.StdEncoding.EncodeToString([]byte(*c.Username + ":" + token)) // RFC 7617, section 2
+		value = base64.StdEncoding.EncodeToString([]byte(*c.Username + ":" + value)) // RFC 7617, section 2
 	}
-	return credential{*c, NewSecret(token), NewSecret(c.line(value) + "\r\n"), tokenSet}
+	return credential{*c, v, NewSecret(c.line(value) + "\r\n")}
 }
 
 // line is the field with this value in the token's place.
@@ -79,23 +61,12 @@ func (c *CredentialConfig) line(value string) string {
 // refusal returns what a request gets whose route has no usable token here, or nil.
 func (c *credential) refusal() *Refusal {
 	switch c.state {
+	case tokenSet:
+		return nil
 	case tokenUnset:
-		return refuseToken.saying("cred-proxy: env var %s unset in sidecar", c.TokenEnv)
-	case tokenInvalid:
-		return refuseToken.saying("cred-proxy: env var %s cannot stand in a header", c.TokenEnv)
+		return refuseToken.saying("cred-proxy: %s in sidecar", c.problem)
 	}
-	return nil
-}
-
-// problem says why the token cannot be used, or "".
-func (c *credential) problem() string {
-	switch c.state {
-	case tokenUnset:
-		return fmt.Sprintf("env var %s unset", c.TokenEnv)
-	case tokenInvalid:
-		return fmt.Sprintf("env var %s cannot stand in a header", c.TokenEnv)
-	}
-	return ""
+	return refuseToken.saying("cred-proxy: %s", c.problem)
 }
 
 // warning returns what the operator is told about a token that cannot be used on the route of that path, or "".
@@ -103,12 +74,12 @@ func (c *credential) warning(path string) string {
 	if c.state == tokenSet {
 		return ""
 	}
-	return fmt.Sprintf("route %s: %s; its requests get 500", path, c.problem())
+	return fmt.Sprintf("route %s: %s; its requests get 500", path, c.problem)
 }
 
 // status is what can be told of the token.
 func (c *credential) status() TokenStatus {
-	return TokenStatus{Source: "env " + c.TokenEnv, State: string(c.state), Problem: c.problem()}
+	return TokenStatus{Source: c.Token.String(), State: string(c.state), Problem: c.problem}
 }
 
 // Line returns the field that is injected, with a stand-in for the token.
@@ -119,7 +90,8 @@ func (c *CredentialConfig) Line() string {
 	return c.line("<token>")
 }
 
-// TokenState returns "set", "unset" or "invalid": whether the token can be used.
-func (c *CredentialConfig) TokenState(getenv func(string) string) string {
-	return string(resolve(c, getenv).state)
+// TokenStatus reads the token and returns whether it can be used.
+func (c *CredentialConfig) TokenStatus(getenv func(string) string) TokenStatus {
+	r := resolve(c, c.Token.read(getenv))
+	return r.status()
 }

@@ -9,6 +9,11 @@ import (
 	"testing"
 )
 
+// tokensIn takes tokens from an environment.
+func tokensIn(env map[string]string) func(*TokenSource) tokenValue {
+	return func(t *TokenSource) tokenValue { return t.read(func(name string) string { return env[name] }) }
+}
+
 func TestResolve(t *testing.T) {
 	for _, test := range []struct {
 		scheme, token string
@@ -27,9 +32,8 @@ func TestResolve(t *testing.T) {
 		{"Bearer", "a\x7f", "", tokenInvalid},
 		{"Bearer", "\ufeffabc", "", tokenInvalid},
 	} {
-		c := resolve(&CredentialConfig{Header: "Authorization", Scheme: test.scheme, TokenEnv: "T"}, func(name string) string {
-			return map[string]string{"T": test.token}[name]
-		})
+		source := TokenSource{Env: "T"}
+		c := resolve(&CredentialConfig{Header: "Authorization", Scheme: test.scheme, Token: source}, tokensIn(map[string]string{"T": test.token})(&source))
 		if c.field.reveal() != test.field || c.state != test.state {
 			t.Errorf("%q: %q %s, want %q %s", test.token, c.field.reveal(), c.state, test.field, test.state)
 		}
@@ -42,7 +46,7 @@ func TestSecretIsNotPrinted(t *testing.T) {
 	s := NewSecret(value)
 	var said bytes.Buffer
 	for _, v := range []any{s, &s, []Secret{s}, map[string]Secret{"k": s}, struct{ Exported Secret }{s}, struct{ hidden Secret }{s},
-		credential{token: s, field: s}, &route{fields: s}, route{fields: s}} {
+		credential{tokenValue: tokenValue{token: s}, field: s}, &source{value: tokenValue{token: s}}, &route{fields: s}, route{fields: s}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%p", "%T", "%t", "%b", "%o", "%c", "%U", "%e", "%w"} {
 			fmt.Fprintf(&said, verb+"\n", v)
 		}

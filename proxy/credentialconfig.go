@@ -16,7 +16,7 @@ type CredentialConfig struct {
 	Header   string  // the field's name
 	Scheme   string  // the word before the token; empty for the bare token
 	Username *string // of Basic: the value is computed. nil: the token is sent as it is
-	TokenEnv string  // the environment variable that holds the token
+	Token    TokenSource
 }
 
 // credentialKeys are the members of a credential. They stand in the route, or in each element of its "credentials".
@@ -28,6 +28,7 @@ var credentialKeys = []struct {
 	{"auth_scheme", stringKey(setAuthScheme)},
 	{"username", stringKey(setUsername)},
 	{"token_env", stringKey(setTokenEnv)},
+	{"token_file", stringKey(setTokenFile)},
 }
 
 func credentialNames(plural bool) (names []string) {
@@ -87,10 +88,25 @@ func (p *configParser) credential(where string, v jsonValue) CredentialConfig {
 	case !scheme && (!header || strings.EqualFold(c.Header, "Authorization")):
 		p.errorf(where+": auth_scheme", "missing")
 	}
-	if _, ok := v.get("token_env"); !ok {
+	p.oneSource(where, v)
+	return c
+}
+
+// oneSource sees that a credential says once where its token comes from.
+func (p *configParser) oneSource(where string, v jsonValue) {
+	given := ""
+	for _, name := range []string{"token_env", "token_file"} {
+		if _, ok := v.get(name); !ok {
+			continue
+		}
+		if given != "" {
+			p.errorf(where+": "+name, "goes with no %s: a token comes from one place", given)
+		}
+		given = name
+	}
+	if given == "" {
 		p.errorf(where+": token_env", "missing")
 	}
-	return c
 }
 
 func setAuthHeader(c *CredentialConfig, s string) error {
@@ -122,8 +138,13 @@ func setUsername(c *CredentialConfig, s string) error {
 }
 
 func setTokenEnv(c *CredentialConfig, s string) error {
-	c.TokenEnv = s
+	c.Token.Env = s
 	return checkVariable(s)
+}
+
+func setTokenFile(c *CredentialConfig, s string) error {
+	c.Token.File = s
+	return checkFile(s)
 }
 
 // checkVariable reports why s is not the name of a variable.
@@ -134,6 +155,19 @@ func checkVariable(s string) error {
 	for i := range len(s) {
 		if b := s[i]; b <= ' ' || b > '~' || b == '=' {
 			return fmt.Errorf("byte %q cannot stand in the name of a variable", b)
+		}
+	}
+	return nil
+}
+
+// checkFile reports why s is not the name of a file that messages can say.
+func checkFile(s string) error {
+	if s == "" {
+		return fmt.Errorf("must be a non-empty string")
+	}
+	for i := range len(s) {
+		if b := s[i]; b < ' ' || b == 0x7f {
+			return fmt.Errorf("byte %q cannot stand in the name of a file", b)
 		}
 	}
 	return nil

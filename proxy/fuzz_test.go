@@ -25,7 +25,7 @@ func FuzzFind(f *testing.F) {
 		if err != nil {
 			return
 		}
-		table, err := newTable(c, func(string) string { return "" }, func(origin) (*upstream, error) { return nil, nil })
+		table, err := newTable(c, tokensIn(nil), func(origin) (*upstream, error) { return nil, nil })
 		if err != nil {
 			t.Fatal(err)
 		}

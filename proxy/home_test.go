@@ -21,7 +21,7 @@ func homeTable(t testing.TB, pairs ...string) *table {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := newTable(c, func(string) string { return "token" }, func(origin) (*upstream, error) { return nil, nil })
+	table, err := newTable(c, tokensIn(map[string]string{"T": "t"}), func(origin) (*upstream, error) { return nil, nil })
 	if err != nil {
 		t.Fatal(err)
 	}

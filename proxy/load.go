@@ -12,27 +12,57 @@ func (s *Server) LoadFile(file string) error {
 	defer s.loading.Unlock()
 	c, err := LoadConfig(file)
 	if err == nil {
-		err = s.install(c)
+		err = s.load(c)
 	}
 	if err != nil {
-		s.failed(err)
+		s.failed(err.Error())
 	}
 	return err
 }
 
 // Load resolves a configuration and swaps it in; an error changes nothing. Exchanges under way keep the routes and the
 // tokens that they began with. A token that cannot be used is no error: it is told to Options.Warn, and its route's
-// requests are refused.
+// requests are refused, unless its source gave a better one before.
 func (s *Server) Load(c *Config) error {
 	s.loading.Lock()
 	defer s.loading.Unlock()
-	return s.install(c)
+	return s.load(c)
 }
 
-// install builds the table of a configuration aside and swaps it in; s.loading is held.
-func (s *Server) install(c *Config) error {
+// load is Load with s.loading held: it reads every token anew.
+func (s *Server) load(c *Config) error {
+	next := c.sources()
+	var complaints []string
+	for _, src := range next.inOrder() {
+		if before := s.sources[src.key()]; before != nil {
+			src.value = before.value
+		}
+		v := src.read(s.getenv)
+		src.takes(v.sum())
+		if _, complaint := src.offer(v); complaint != "" {
+			complaints = append(complaints, complaint)
+		}
+	}
+	if err := s.install(c, next); err != nil {
+		return err
+	}
+	s.config, s.sources = c, next
+	for _, c := range complaints {
+		s.failed(c)
+		s.warn(c)
+	}
+	for _, r := range s.table.Load().routes {
+		for _, w := range r.warnings {
+			s.warn(w)
+		}
+	}
+	return nil
+}
+
+// install builds the table of a configuration and its tokens aside and swaps it in; s.loading is held.
+func (s *Server) install(c *Config, tokens sources) error {
 	upstreams := map[origin]*upstream{}
-	t, err := newTable(c, s.getenv, func(o origin) (*upstream, error) {
+	t, err := newTable(c, tokens.valueOf, func(o origin) (*upstream, error) {
 		u := upstreams[o]
 		if u == nil {
 			u = s.upstreams[o]
@@ -59,20 +89,15 @@ func (s *Server) install(c *Config) error {
 	}
 	s.upstreams = upstreams
 	s.mu.Unlock()
-	for _, r := range t.routes {
-		for _, w := range r.warnings {
-			s.warn(w)
-		}
-	}
 	return nil
 }
 
 // failed records what went wrong when a table or a token was to be replaced.
-func (s *Server) failed(err error) {
+func (s *Server) failed(why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failures.count++
-	s.failures.last, s.failures.at = err.Error(), time.Now()
+	s.failures.last, s.failures.at = why, time.Now()
 }
 
 // Routes describes the table in force as the log lines do: "2 route(s): /github/, /npm/", longest path first.
@@ -101,7 +126,7 @@ type RouteStatus struct {
 
 // TokenStatus is whether a credential's token can be used.
 type TokenStatus struct {
-	Source  string // what the operator named: "env NAME"
+	Source  string // what the operator named: "env NAME", "file PATH"
 	State   string // "set", "unset" or "invalid"
 	Problem string // why it is not set, in words that name the source; or empty
 }

@@ -9,15 +9,16 @@
 //   - policy.go refuses what is refused everywhere: methods, dot segments, git push, chunked bodies. refusal.go is the
 //     table of everything that can be answered instead of forwarding.
 //   - route.go finds the route with the longest prefix in the table that config.go read; callers.go knows who may use
-//     it, credential.go its tokens, slots.go which of the agent's fields it closes, rules.go which requests it lets
-//     through, besides the built-in ones of minting.go.
+//     it, token.go where its tokens come from, credential.go what they become, slots.go which of the agent's fields it
+//     closes, rules.go which requests it lets through, besides the built-in ones of minting.go.
 //   - exchange.go sends the request up, upload.go the part of its body that was not there with its head, chunked.go makes
 //     the chunks of one that has no length; relay.go passes the response on. header.go says which fields cross, home.go
 //     maps the URLs in them back to the proxy.
 //   - upstream.go has the verified connections to the upstream, kept and reused; sock.go is the socket below it all.
 //   - observe.go tells what came of it.
 //
-// An exchange sees one immutable table, loaded once: [Server.Load] in load.go builds a new one aside and swaps it.
+// An exchange sees one immutable table, loaded once: [Server.Load] in load.go builds a new one aside and swaps it, and
+// follow.go does when a token changes.
 package proxy
 
 import (
@@ -68,6 +69,9 @@ const (
 	sweepEvery = 250 * time.Millisecond
 )
 
+// DefaultPoll is the Poll of the zero Options.
+const DefaultPoll = 2 * time.Second
+
 // Options configures a Server. The zero value serves with the defaults, without a log.
 type Options struct {
 	Timeouts Timeouts
@@ -77,6 +81,7 @@ type Options struct {
 	Warn     func(string)        // told, one line each, of what an operator must know; may be nil
 	Observer Observer            // told of every finished exchange; may be nil
 	Progress Observer            // told of one that goes up, and when its answer is there; only with an Observer, may be nil
+	Poll     time.Duration       // between two looks at the files of tokens; 2 s if zero
 	RootCAs  *x509.CertPool      // whom upstreams' certificates must come from; the system's roots if nil
 }
 
@@ -90,18 +95,22 @@ type Server struct {
 	warn     func(string)
 	observer Observer
 	progress Observer
+	poll     time.Duration
 	roots    *x509.CertPool
 
 	table    atomic.Pointer[table]
 	draining atomic.Bool
-	loading  sync.Mutex // held while a table is built and swapped in; before mu
+
+	loading sync.Mutex // held while a table is built and swapped in; taken before mu
+	config  *Config    // the table's; this and the next with loading held
+	sources sources    // of its tokens
 
 	mu        sync.Mutex
 	listeners map[net.Listener]bool
 	agents    map[*agent]bool
 	crowd     *crowd
-	left      chan struct{} // closed when the last agent is gone while draining
-	sweeping  sync.Once
+	left      chan struct{}        // closed when the last agent is gone while draining
+	serving   sync.Once            // what goes with serving was started
 	stopped   chan struct{}        // closed when Shutdown is done
 	upstreams map[origin]*upstream // written with loading held, too
 	failures  struct {
@@ -124,6 +133,9 @@ func New(o Options) *Server {
 	if s.warn == nil {
 		s.warn = func(string) {}
 	}
+	if s.poll = o.Poll; s.poll <= 0 {
+		s.poll = DefaultPoll
+	}
 	s.table.Store(&table{})
 	return s
 }
@@ -140,7 +152,10 @@ func (s *Server) Serve(ln net.Listener) error {
 		delete(s.listeners, ln)
 		s.mu.Unlock()
 	}()
-	s.sweeping.Do(func() { go s.sweep() })
+	s.serving.Do(func() {
+		go s.sweep()
+		go s.follow()
+	})
 	for {
 		conn, err := ln.Accept()
 		if err != nil {

@@ -35,16 +35,19 @@ func (s nameSets) of(names []string) *nameSet {
 }
 
 // newRoute resolves one route; its upstream is set by who has the connections.
-func newRoute(rc *RouteConfig, getenv func(string) string, sets nameSets) *route {
+func newRoute(rc *RouteConfig, valueOf func(*TokenSource) tokenValue, sets nameSets) *route {
 	r := &route{RouteConfig: *rc, rules: rc.compile(), key: rc.origin.key(), target: rc.base + "/", joined: rc.Append}
 	r.dropped = sets.of(rc.dropped(r.rules != nil))
+	var credentials []credential
+	for i := range rc.Credentials {
+		credentials = append(credentials, resolve(&rc.Credentials[i], valueOf(&rc.Credentials[i].Token)))
+	}
 	var w string
-	if r.callers, w = newCallers(rc, getenv, r.dropped); w != "" {
+	if r.callers, w = newCallers(rc, valueOf, credentials, r.dropped); w != "" {
 		r.warnings = append(r.warnings, w)
 	}
 	lines := "Host: " + r.origin.authority() + "\r\n"
-	for i := range rc.Credentials {
-		c := resolve(&rc.Credentials[i], getenv)
+	for _, c := range credentials {
 		if w := c.warning(r.Path); w != "" && !slices.Contains(r.warnings, w) {
 			r.warnings = append(r.warnings, w)
 		}
@@ -73,11 +76,12 @@ type table struct {
 	since      time.Time // when it was swapped in
 }
 
-// newTable resolves a configuration. upstreamOf gives the connections to an origin; tables share them.
-func newTable(c *Config, getenv func(string) string, upstreamOf func(origin) (*upstream, error)) (*table, error) {
+// newTable resolves a configuration. valueOf gives what came from a source, upstreamOf the connections to an origin, which
+// tables share.
+func newTable(c *Config, valueOf func(*TokenSource) tokenValue, upstreamOf func(origin) (*upstream, error)) (*table, error) {
 	t, sets := &table{byPath: map[string]*route{}}, nameSets{}
 	for _, rc := range c.ByPrefix() {
-		r := newRoute(&rc, getenv, sets)
+		r := newRoute(&rc, valueOf, sets)
 		var err error
 		if r.upstream, err = upstreamOf(r.origin); err != nil {
 			return nil, err

@@ -18,7 +18,7 @@ func testTable(t testing.TB, paths ...string) *table {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := newTable(c, func(string) string { return "token" }, func(o origin) (*upstream, error) { return nil, nil })
+	table, err := newTable(c, tokensIn(nil), func(o origin) (*upstream, error) { return nil, nil })
 	if err != nil {
 		t.Fatal(err)
 	}

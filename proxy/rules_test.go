@@ -21,7 +21,7 @@ func upstreamRoute(t testing.TB, upstream, more string) *route {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newRoute(&c.Routes[0], func(string) string { return "the-token" }, nameSets{})
+	return newRoute(&c.Routes[0], tokensIn(map[string]string{"T": "the-token"}), nameSets{})
 }
 
 // passes reports whether the route's rules let a request pass: METHOD /path.

@@ -78,7 +78,7 @@ func TestUsableTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newRoute(&c.Routes[0], func(name string) string { return map[string]string{"T": "t", "U": "a\nb"}[name] }, nameSets{})
+	r := newRoute(&c.Routes[0], tokensIn(map[string]string{"T": "t", "U": "a\nb"}), nameSets{})
 	if want := []string{"route /a/: env var U cannot stand in a header; its requests get 500", "route /a/: env var V unset; its requests get 500"}; !slices.Equal(r.warnings, want) {
 		t.Errorf("%q", r.warnings)
 	}

@@ -3,6 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -24,18 +27,38 @@ func (p *program) check(args []string) int {
 	if err != nil {
 		return p.fail(err)
 	}
+	var remarks []string
 	w := tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "PATH\tUPSTREAM\tHEADER\tTOKEN\tSTATE")
 	for _, r := range config.ByPrefix() {
 		for _, c := range r.Credentials {
-			fmt.Fprintf(w, "%s\t%s\t%s\tenv %s\t%s\n", r.Path, r.Upstream, c.Line(), c.TokenEnv, c.TokenState(p.getenv))
+			token := c.TokenStatus(p.getenv)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Path, r.Upstream, c.Line(), token.Source, token.State)
+			if c.Token.File != "" {
+				remarks = append(remarks, remarksOnFile(r.Path, c.Token.File, token)...)
+			}
 		}
 	}
 	w.Flush()
+	for _, line := range slices.Compact(slices.Sorted(slices.Values(remarks))) {
+		p.say("%s", line)
+	}
 	for _, r := range config.ByPrefix() {
 		showDetails(p.stdout, &r, p.getenv)
 	}
 	return exitOK
+}
+
+// remarksOnFile is what is said of a token's file besides its state: why it is of no use, and whether the world can read
+// it. That is a remark and no error: Docker and Kubernetes mount secrets so, in containers that have one user.
+func remarksOnFile(path, file string, token proxy.TokenStatus) (lines []string) {
+	if token.Problem != "" {
+		lines = append(lines, fmt.Sprintf("route %s: %s", path, token.Problem))
+	}
+	if info, err := os.Stat(file); err == nil && runtime.GOOS != "windows" && info.Mode()&0o004 != 0 {
+		lines = append(lines, fmt.Sprintf("token file %s can be read by every user of this machine (%#o)", file, info.Mode().Perm()))
+	}
+	return lines
 }
 
 // showDetails prints what a route says beyond the table, and what is denied on it by default.
@@ -43,7 +66,7 @@ func showDetails(w io.Writer, r *proxy.RouteConfig, getenv func(string) string) 
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, "  "+format+"\n", args...) }
 	if tokens, problem := r.ClientTokens(getenv); problem != "" {
-		line("caller  client token %s %s", r.ClientToken, problem)
+		line("caller  %s", problem)
 	} else if len(tokens) > 0 {
 		line("caller  client token %s set", r.ClientToken)
 	}

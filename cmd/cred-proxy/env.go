@@ -50,7 +50,7 @@ func (p *program) env(args []string) int {
 	for i := range routes {
 		tokens, problem := routes[i].ClientTokens(p.getenv)
 		if problem != "" {
-			return p.fail(fmt.Errorf("%s: client token %s %s: nobody can use this route", routes[i].Path, routes[i].ClientToken, problem))
+			return p.fail(fmt.Errorf("%s: %s: nobody can use this route", routes[i].Path, problem))
 		}
 		s.add(&routes[i], at, tokens)
 	}

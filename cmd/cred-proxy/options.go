@@ -28,11 +28,23 @@ type options struct {
 	drain      time.Duration
 	timeouts   proxy.Timeouts
 	limits     proxy.Limits
+
+	poll time.Duration
 }
 
 func defaultOptions() *options {
-	return &options{routes: "/run/cred-proxy/routes.json", port: 9099, bind: "0.0.0.0", socketMode: 0o600, log: "off", logLevel: "info", drain: 10 * time.Second,
-		timeouts: proxy.DefaultTimeouts, limits: proxy.DefaultLimits}
+	return &options{
+		routes:     "/run/cred-proxy/routes.json",
+		port:       9099,
+		bind:       "0.0.0.0",
+		socketMode: 0o600,
+		log:        "off",
+		logLevel:   "info",
+		drain:      10 * time.Second,
+		timeouts:   proxy.DefaultTimeouts,
+		limits:     proxy.DefaultLimits,
+		poll:       proxy.DefaultPoll,
+	}
 }
 
 // setting is one option: a flag, and the environment variable of the same meaning.
@@ -80,6 +92,7 @@ func (o *options) settings() []setting {
 		{"max-target", "of a request's target", (*sizeValue)(&o.limits.Target)},
 		{"max-response-head", "of a response's head", (*sizeValue)(&o.limits.ResponseHead)},
 		{"min-rate", "bytes a second of a request's body, once 30 s, or -silence-timeout, were spent waiting for it", (*countValue)(&o.limits.Rate)},
+		{"poll-interval", "between two looks at the files of tokens", (*durationValue)(&o.poll)},
 		{"drain-timeout", "to finish what runs when told to stop", (*durationValue)(&o.drain)},
 	}
 }

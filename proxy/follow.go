@@ -1,0 +1,138 @@
+package proxy
+
+import (
+	"crypto/sha256"
+	"maps"
+	"slices"
+	"time"
+)
+
+// followed is something that is looked at now and then. A change counts once two looks in a row have seen the same: what
+// somebody is in the middle of writing differs from one to the next.
+type followed struct{ taken, seen [sha256.Size]byte }
+
+// takes makes what was seen what counts.
+func (f *followed) takes(sum [sha256.Size]byte) { f.taken, f.seen = sum, sum }
+
+// look reports whether what is seen now is a change that counts, or one that has to be looked at again.
+func (f *followed) look(sum [sha256.Size]byte) (changed, settling bool) {
+	changed = sum != f.taken && sum == f.seen
+	settling = sum != f.taken && !changed
+	f.seen = sum
+	if changed {
+		f.taken = sum
+	}
+	return changed, settling
+}
+
+// source is a source of tokens that the table in force uses.
+type source struct {
+	TokenSource
+	value    tokenValue // what the table has of it
+	followed            // what it gave last, be that of use or not
+}
+
+// sources are those of a table, by their keys.
+type sources map[string]*source
+
+// sources returns the sources that a configuration names, without values.
+func (c *Config) sources() sources {
+	list := sources{}
+	for _, r := range c.Routes {
+		for _, cr := range r.Credentials {
+			list[cr.Token.key()] = &source{TokenSource: cr.Token}
+		}
+		if t := r.ClientToken.source(); t != nil {
+			list[t.key()] = &source{TokenSource: *t}
+		}
+	}
+	return list
+}
+
+// valueOf is what the table has of a source.
+func (l sources) valueOf(t *TokenSource) tokenValue { return l[t.key()].value }
+
+// offer takes what the source gave, unless it is of no use and what it gave before is: then it returns what to tell the
+// operator. Not so with client tokens: who takes them away wants to let nobody in. It reports whether the table is to be
+// built anew.
+func (src *source) offer(v tokenValue) (changed bool, complaint string) {
+	if v.state != tokenSet && src.value.state == tokenSet && !src.clients {
+		return false, v.problem + "; the token that it gave before is used on"
+	}
+	changed = v.sum() != src.value.sum()
+	src.value = v
+	return changed, ""
+}
+
+// follow looks after what changes by itself until the server is shut down.
+func (s *Server) follow() {
+	timer := time.NewTimer(s.poll)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.stopped:
+			return
+		case <-timer.C:
+			timer.Reset(s.look())
+		}
+	}
+}
+
+// look looks at the files of tokens once, and returns when to look again.
+func (s *Server) look() (again time.Duration) {
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	again = s.poll
+	var changes []string
+	for _, src := range s.sources.inOrder() {
+		if src.File == "" {
+			continue
+		}
+		v := src.read(s.getenv)
+		changed, settling := src.look(v.sum())
+		if settling {
+			again = s.poll / settlingLooks
+		}
+		if !changed {
+			continue
+		}
+		swap, complaint := src.offer(v)
+		switch {
+		case complaint != "":
+			s.failed(complaint)
+			s.warn(complaint)
+		case swap && v.state != tokenSet:
+			changes = append(changes, v.problem)
+		case swap:
+			changes = append(changes, src.named()+" changed")
+		}
+	}
+	s.rotate(changes)
+	return again
+}
+
+// settlingLooks is how many times as often something is looked at that is changing.
+const settlingLooks = 4
+
+// rotate swaps in the table with the tokens that its sources have given, if there is a change to tell; s.loading is held.
+func (s *Server) rotate(changes []string) {
+	if len(changes) == 0 {
+		return
+	}
+	if err := s.install(s.config, s.sources); err != nil { // it was built of the same configuration before
+		s.failed(err.Error())
+		s.warn(err.Error())
+		return
+	}
+	for _, c := range changes {
+		s.warn(c + "; in force: " + s.Status().String())
+	}
+}
+
+// inOrder returns the sources by their keys, so that what is told of them has an order.
+func (l sources) inOrder() (list []*source) {
+	for _, key := range slices.Sorted(maps.Keys(l)) {
+		list = append(list, l[key])
+	}
+	return list
+}

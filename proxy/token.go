@@ -1,0 +1,149 @@
+package proxy
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// TokenSource says where a token comes from. One of its fields is set.
+type TokenSource struct {
+	Env  string // an environment variable
+	File string // a file that holds nothing else; relative to the working directory
+
+	clients bool // it has tokens for clients, one a line, and none for an upstream
+}
+
+// String names the source as `cred-proxy check` does.
+func (t *TokenSource) String() string {
+	if t.File != "" {
+		return "file " + t.File
+	}
+	return "env " + t.Env
+}
+
+// place is the source as messages name it, without what it is for.
+func (t *TokenSource) place() string {
+	if t.File != "" {
+		return "file " + t.File
+	}
+	return "env var " + t.Env
+}
+
+// named is how messages name the source.
+func (t *TokenSource) named() string {
+	switch {
+	case t.clients:
+		return "client token " + t.place()
+	case t.File != "":
+		return "token " + t.place()
+	}
+	return t.place()
+}
+
+// key tells sources apart.
+func (t *TokenSource) key() string { return fmt.Sprint(t.Env, "\x00", t.File, "\x00", t.clients) }
+
+// tokenState is whether a token can be used.
+type tokenState string
+
+// The states of a token, as `cred-proxy check` prints them.
+const (
+	tokenSet     tokenState = "set"
+	tokenUnset   tokenState = "unset"
+	tokenInvalid tokenState = "invalid"
+)
+
+// maxToken is how many bytes a token may have, with the white space around it.
+const maxToken = 64 << 10
+
+// tokenValue is what a source gave.
+type tokenValue struct {
+	token   Secret
+	state   tokenState
+	problem string // what is wrong, where the state is not set; it names the source and says nothing of the token
+}
+
+// sum tells values apart.
+func (v tokenValue) sum() [sha256.Size]byte {
+	return sha256.Sum256([]byte(string(v.state) + "\x00" + v.problem + "\x00" + v.token.reveal()))
+}
+
+// not is the value of a source that gave none that can be used.
+func (t *TokenSource) not(state tokenState, format string, args ...any) tokenValue {
+	return tokenValue{state: state, problem: t.named() + " " + fmt.Sprintf(format, args...)}
+}
+
+// read takes the token from its source. It waits for nobody: a file is a regular one.
+func (t *TokenSource) read(getenv func(string) string) tokenValue {
+	if t.File == "" {
+		return t.value(getenv(t.Env), "unset")
+	}
+	text, err := readTokenFile(t.File)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return t.not(tokenUnset, "missing")
+	case err != nil:
+		return t.not(tokenInvalid, "%v", err)
+	}
+	return t.value(strings.TrimLeft(text, " \t\r\n"), "empty")
+}
+
+// value is the token that a source gave. White space and line breaks at its end are cut, since files and shells leave
+// them there; any other byte that is not visible ASCII or a space cannot stand in a credential.
+func (t *TokenSource) value(token, ifNone string) tokenValue {
+	if token = strings.TrimRight(token, " \t\r\n"); token == "" {
+		return t.not(tokenUnset, "%s", ifNone)
+	}
+	if t.clients {
+		return t.clientTokens(token)
+	}
+	for i := range len(token) {
+		if token[i] < ' ' || token[i] > '~' {
+			return t.not(tokenInvalid, "cannot stand in a header")
+		}
+	}
+	return tokenValue{token: NewSecret(token), state: tokenSet}
+}
+
+// readTokenFile returns what is in a file. Its errors go on where the file's name ends, and hold nothing of its content.
+// What is no regular file is not opened: to open a device or a FIFO does something to whoever is at its other end. In
+// case it becomes one meanwhile, nothing waits.
+func readTokenFile(name string) (string, error) {
+	if info, err := os.Stat(name); err != nil {
+		return "", readError(err)
+	} else if !info.Mode().IsRegular() {
+		return "", errNotRegular
+	}
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return "", readError(err)
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return "", errNotRegular
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxToken+1))
+	switch {
+	case err != nil:
+		return "", readError(err)
+	case len(text) > maxToken:
+		return "", fmt.Errorf("has more than %d bytes", maxToken)
+	}
+	return string(text), nil
+}
+
+var errNotRegular = errors.New("is not a regular file")
+
+// readError takes the name of the file out of an error: whoever prints it says that himself.
+func readError(err error) error {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		err = path.Err
+	}
+	return fmt.Errorf("cannot be read: %w", err)
+}
