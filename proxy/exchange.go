@@ -27,6 +27,7 @@ type exchange struct {
 	out    []byte // the request while it is sent, then what is not yet written of the response
 
 	route    *route
+	shape    shape // of a refusal
 	isHead   bool  // the request's method is HEAD
 	safe     bool  // it is GET, HEAD or OPTIONS: nothing happens if an upstream sees it twice
 	headSize int   // bytes of the request's head that are not consumed
@@ -150,7 +151,7 @@ func (x *exchange) choose() *Refusal {
 	if r == nil {
 		return refuseNoRoute.because(" for %s", pyRepr(path))
 	}
-	x.event.Route = r.Path
+	x.event.Route, x.shape = r.Path, r.shape.askedFor(&x.req)
 	if refusal := r.callers.refusal(&x.req); refusal != nil {
 		return refusal
 	}
@@ -288,10 +289,7 @@ func (x *exchange) refuse(r *Refusal) ending {
 	x.closing = x.unread > 0 || !x.req.Persistent() || x.srv.draining.Load()
 	x.agent.rd.Consume(x.headSize)
 	x.dropOut()
-	x.out = r.appendTo(http1.TakeBuffer(false)[:0], x.event.ID, x.isHead, x.closing)
-	if !x.isHead {
-		x.event.BytesOut = int64(len(r.Message) + 1)
-	}
+	x.out, x.event.BytesOut = r.appendTo(http1.TakeBuffer(false)[:0], x.event.ID, x.shape, x.isHead, x.closing)
 	x.flush()
 	return x.ending()
 }

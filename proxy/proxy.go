@@ -7,7 +7,7 @@
 //     for a request; proxy/http1 parses its head. limits.go bounds everything that an agent or an upstream could make
 //     grow.
 //   - policy.go refuses what is refused everywhere: methods, dot segments, git push, chunked bodies. refusal.go is the
-//     table of everything that can be answered instead of forwarding.
+//     table of everything that can be answered instead of forwarding, shape.go how that is written.
 //   - route.go finds the route with the longest prefix in the table that config.go read; callers.go knows who may use
 //     it, token.go where its tokens come from, credential.go what they become, slots.go which of the agent's fields it
 //     closes, rules.go which requests it lets through, besides the built-in ones of minting.go.

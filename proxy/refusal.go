@@ -65,10 +65,11 @@ func (r Refusal) saying(format string, args ...any) *Refusal {
 }
 
 // appendTo appends the whole response: with the exchange's ID if it has one, to a HEAD request without its content, and
-// with Connection: close if the connection will be closed.
-func (r *Refusal) appendTo(p []byte, id ID, head, closing bool) []byte {
-	p = fmt.Appendf(p, "HTTP/1.1 %d %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n%s: %s\r\n",
-		r.Status, http.StatusText(r.Status), len(r.Message)+1, ErrorField, r.Code)
+// with Connection: close if the connection will be closed. sent is how many bytes of content there are.
+func (r *Refusal) appendTo(p []byte, id ID, s shape, head, closing bool) (_ []byte, sent int64) {
+	mediaType, content := s.content(r)
+	p = fmt.Appendf(p, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s: %s\r\n",
+		r.Status, http.StatusText(r.Status), mediaType, len(content), ErrorField, r.Code)
 	if r.Status == http.StatusUnauthorized {
 		// Basic is what every client knows that waits to be asked; whoever uses another scheme sends it unasked.
 		p = append(p, "WWW-Authenticate: Basic realm=\"cred-proxy\"\r\n"...)
@@ -80,9 +81,8 @@ func (r *Refusal) appendTo(p []byte, id ID, head, closing bool) []byte {
 		p = append(p, "Connection: close\r\n"...)
 	}
 	p = append(p, "\r\n"...)
-	if !head {
-		p = append(p, r.Message...)
-		p = append(p, '\n')
+	if head {
+		return p, 0
 	}
-	return p
+	return append(p, content...), int64(len(content))
 }

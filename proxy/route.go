@@ -15,6 +15,7 @@ type route struct {
 	warnings []string      // what the operator is told of its tokens
 	tokens   []TokenStatus // of its credentials, one each
 	refusal  *Refusal      // what every request gets, if a token cannot be used; else nil
+	shape    shape         // of its refusals, for whom asks for JSON
 	callers  *callers      // who may use it; nil: everybody
 	rules    *rules        // which requests are refused; nil: none
 	target   string        // what takes the prefix's place in a request target: the base path and one slash
@@ -36,7 +37,7 @@ func (s nameSets) of(names []string) *nameSet {
 
 // newRoute resolves one route; its upstream is set by who has the connections.
 func newRoute(rc *RouteConfig, valueOf func(*TokenSource) tokenValue, sets nameSets) *route {
-	r := &route{RouteConfig: *rc, rules: rc.compile(), key: rc.origin.key(), target: rc.base + "/", joined: rc.Append}
+	r := &route{RouteConfig: *rc, shape: rc.shape(), rules: rc.compile(), key: rc.origin.key(), target: rc.base + "/", joined: rc.Append}
 	r.dropped = sets.of(rc.dropped(r.rules != nil))
 	var credentials []credential
 	for i := range rc.Credentials {

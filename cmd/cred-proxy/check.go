@@ -70,6 +70,9 @@ func showDetails(w io.Writer, r *proxy.RouteConfig, getenv func(string) string) 
 	} else if len(tokens) > 0 {
 		line("caller  client token %s set", r.ClientToken)
 	}
+	if r.Refusals != "" {
+		line("refuse  as %s does", r.Refusals)
+	}
 	for _, f := range r.Set {
 		line("set     %s: %s", f.Name, f.Value)
 	}
