@@ -34,6 +34,7 @@ type RouteConfig struct {
 	Refusals    string             // "anthropic", "openai" or "text": how they are written; empty: as the upstream's host does
 	Chunked     bool               // chunked request bodies are passed on and not refused
 	LeaveURLs   bool               // URLs in answers are not mapped
+	MapURLsIn   []string           // the media types of the bodies in which they are, in lower case
 
 	origin origin
 	base   string // the upstream's base path, without a slash at its end
@@ -211,6 +212,7 @@ var routeKeys = []struct {
 	{"client_token_file", false, stringKey(setClientTokenFile)},
 	{"chunked_bodies", false, stringKey(setChunked)},
 	{"map_urls", false, (*configParser).mapURLs},
+	{"map_urls_in", false, (*configParser).mapURLsIn},
 }
 
 // stringKey makes the reader of a member that is a string.

@@ -33,9 +33,11 @@ type exchange struct {
 	headSize int   // bytes of the request's head that are not consumed
 	unread   int64 // bytes of the request's body that are neither consumed nor left to upload
 	upload   *upload
-	headBy   time.Time // when a head of the response that has begun must be there
-	closing  bool      // the response says Connection: close
-	agentErr error     // writing to the agent failed
+	headBy   time.Time   // when a head of the response that has begun must be there
+	closing  bool        // the response says Connection: close
+	agentErr error       // writing to the agent failed
+	mapped   bool        // the head of the response is that of a body in which URLs are mapped
+	mapper   *bodyMapper // maps them, if there is such a body; else nil
 	event    Event
 }
 

@@ -18,11 +18,18 @@ var droppedUp = slices.Concat(hopByHop, []string{"host", "authorization", "conte
 
 var (
 	// droppedDown are the upstream's fields that do not cross. An upstream cannot pass its answer off as a refusal.
-	droppedDown = newNameSet(hopByHop, "x-cred-proxy-error", "x-cred-proxy-id")
+	droppedDown = newNameSet(hopByHop, proxysOwn...)
 
 	// noContentDown goes with a status that has no content: a length there would be waited for (RFC 9110, section 8.6).
-	noContentDown = newNameSet(hopByHop, "x-cred-proxy-error", "x-cred-proxy-id", "content-length")
+	noContentDown = newNameSet(hopByHop, append([]string{"content-length"}, proxysOwn...)...)
+
+	// mappedDown goes with a body in which URLs are mapped: what is said of its bytes is no longer true.
+	mappedDown = newNameSet(hopByHop, append([]string{"content-length", "accept-ranges", "content-md5", "digest",
+		"content-digest", "repr-digest"}, proxysOwn...)...)
 )
+
+// proxysOwn are the fields of a response that only the proxy may send.
+var proxysOwn = []string{"x-cred-proxy-error", "x-cred-proxy-id"}
 
 // nameSet is a set of field names. An underscore in a name is taken for a hyphen: servers that make variables of names,
 // as CGI does, see no difference.

@@ -16,8 +16,9 @@ type homes map[string][]*route
 func newHomes(routes []*route) homes {
 	h := homes{}
 	for _, r := range routes {
-		key := r.origin.key()
-		h[key] = append(h[key], r)
+		if isPlainPath(r.Path) {
+			h[r.key] = append(h[r.key], r)
+		}
 	}
 	for _, same := range h {
 		slices.SortStableFunc(same, func(a, b *route) int { return len(b.base) - len(a.base) })
@@ -89,6 +90,7 @@ type homing struct {
 	table   *table
 	address string // of the proxy, as the agent calls it; empty if there is none that can stand in a URL
 	limit   int    // of what is written to: from there on everything stays as it is
+	weaken  bool   // what an ETag stands for is no longer what the upstream sent
 	foreign int    // URLs that lead to no route
 }
 
@@ -105,6 +107,8 @@ func mayHoldURL(name []byte) bool {
 	return false
 }
 
+func isETag(name []byte) bool { return len(name) == len("etag") && http1.EqualFold(name, "etag") }
+
 func anyURL(fields []http1.Field) bool {
 	for i := range fields {
 		if mayHoldURL(fields[i].Name) {
@@ -118,7 +122,7 @@ func anyURL(fields []http1.Field) bool {
 func (h *homing) appendFields(p []byte, fields []http1.Field, m connected, dropped *nameSet) []byte {
 	from := 0
 	for i := range fields {
-		if !mayHoldURL(fields[i].Name) {
+		if !mayHoldURL(fields[i].Name) && !(h.weaken && isETag(fields[i].Name)) {
 			continue
 		}
 		p = appendFields(p, fields[from:i], m, dropped)
@@ -131,7 +135,7 @@ func (h *homing) appendFields(p []byte, fields []http1.Field, m connected, dropp
 	return appendFields(p, fields[from:], m, dropped)
 }
 
-// appendField appends a field of which mayHoldURL is true. Everything but the URLs stays as it was sent.
+// appendField appends a field of which mayHoldURL or isETag is true. Everything but the URLs stays as it was sent.
 func (h *homing) appendField(p []byte, f *http1.Field) []byte {
 	value := len(f.Name) + len(":")
 	for f.Line[value] == ' ' || f.Line[value] == '\t' {
@@ -140,7 +144,11 @@ func (h *homing) appendField(p []byte, f *http1.Field) []byte {
 	p = append(p, f.Line[:value]...)
 	switch len(f.Name) {
 	case len("link"):
-		p = h.appendLink(p, f.Value)
+		if isETag(f.Name) {
+			p = appendWeak(p, f.Value)
+		} else {
+			p = h.appendLink(p, f.Value)
+		}
 	case len("location"):
 		p = h.appendURL(p, f.Value)
 	default:
@@ -151,6 +159,14 @@ func (h *homing) appendField(p []byte, f *http1.Field) []byte {
 		}
 	}
 	return append(p, f.Line[value+len(f.Value):]...)
+}
+
+// appendWeak appends an entity tag as a weak one (RFC 9110, section 8.8.3). What is written wrong stays as it is.
+func appendWeak(p, tag []byte) []byte {
+	if len(tag) > 0 && tag[0] == '"' {
+		p = append(p, "W/"...)
+	}
+	return append(p, tag...)
 }
 
 // appendLink appends a Link with what stands between angle brackets mapped (RFC 8288, section 3).
@@ -305,6 +321,16 @@ func isPlainHost(v []byte) bool {
 		}
 	}
 	return 0 < len(v) && len(v) <= maxKey
+}
+
+// isPlainPath reports whether a prefix can stand in any URL, whatever is around that.
+func isPlainPath(s string) bool {
+	for i := range len(s) {
+		if !isAlphanumeric(s[i]) && strings.IndexByte("/-._~%!$*+,:=@", s[i]) < 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func isAlphanumeric(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'z' }

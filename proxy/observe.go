@@ -31,6 +31,9 @@ type Event struct {
 
 	// ForeignURLs is how many of the URLs that the route maps lead to no route of the table: they crossed as they were.
 	ForeignURLs int
+
+	// Unmapped says that URLs in the body should have been mapped and were not: it is compressed, or a range.
+	Unmapped bool
 }
 
 // ID names an exchange: in a log and, on a refusal, to its agent. It is random, so that it tells no agent how many
@@ -158,6 +161,9 @@ func LogTo(w io.Writer) Observer {
 		}
 		if e.ForeignURLs > 0 {
 			end += fmt.Sprintf(" foreign URLs: %d", e.ForeignURLs)
+		}
+		if e.Unmapped {
+			end += " body not mapped"
 		}
 		fmt.Fprintf(w, "cred-proxy: %s %s %d in %d out %d bytes %.1f ms%s\n", method, route, e.Status, e.BytesIn, e.BytesOut,
 			float64(e.Duration.Microseconds())/1e3, end)

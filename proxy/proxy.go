@@ -13,7 +13,7 @@
 //     closes, rules.go which requests it lets through, besides the built-in ones of minting.go.
 //   - exchange.go sends the request up, upload.go the part of its body that was not there with its head, chunked.go makes
 //     the chunks of one that has no length; relay.go passes the response on. header.go says which fields cross, home.go
-//     maps the URLs in them back to the proxy.
+//     maps the URLs in them back to the proxy, homebody.go those in bodies.
 //   - upstream.go has the verified connections to the upstream, kept and reused; sock.go is the socket below it all.
 //   - observe.go tells what came of it.
 //

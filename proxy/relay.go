@@ -73,18 +73,21 @@ func (x *exchange) responseHead() []byte {
 	p = append(p, x.resp.Reason...)
 	p = append(p, "\r\n"...)
 	dropped := droppedDown
-	if x.resp.Status < 200 || x.resp.Status == 204 {
+	switch {
+	case x.resp.Status < 200 || x.resp.Status == 204:
 		dropped = noContentDown
+	case x.mapsBody():
+		dropped = mappedDown
 	}
 	return x.appendFieldsDown(p, x.resp.Fields, &x.resp, dropped)
 }
 
 // appendFieldsDown appends the field lines that cross to the agent.
 func (x *exchange) appendFieldsDown(p []byte, fields []http1.Field, m connected, dropped *nameSet) []byte {
-	if x.route.LeaveURLs || !anyURL(fields) {
+	if x.route.LeaveURLs || !anyURL(fields) && !x.mapped {
 		return appendFields(p, fields, m, dropped)
 	}
-	h := homing{own: x.route, table: x.route.table, address: x.agent.address(), limit: len(p) + 2*x.srv.limits.ResponseHead}
+	h := homing{own: x.route, table: x.route.table, address: x.agent.address(), limit: len(p) + 2*x.srv.limits.ResponseHead, weaken: x.mapped}
 	p = h.appendFields(p, fields, m, dropped)
 	x.event.ForeignURLs += h.foreign
 	return p
@@ -98,7 +101,7 @@ func (x *exchange) relay(up *upstreamConn) ending {
 	body := x.resp.Body(x.isHead)
 	old := x.req.Minor == 0
 	x.closing = old || !x.req.Persistent() || x.srv.draining.Load() || x.upload != nil && x.upload.left.Load() > 0
-	if !old && (body.Chunked() || body.UntilClose() || x.isHead && x.resp.Chunked()) {
+	if !old && (body.Chunked() || body.UntilClose() || x.isHead && (x.resp.Chunked() || x.mapped) || x.mapper != nil) {
 		x.out = append(x.out, "Transfer-Encoding: chunked\r\n"...)
 	}
 	if x.closing {
@@ -110,6 +113,8 @@ func (x *exchange) relay(up *upstreamConn) ending {
 
 	var err error
 	switch {
+	case x.mapper != nil:
+		err = x.relayMapped(up, &body, old)
 	case old && body.Chunked():
 		err = x.relayContent(up, &body)
 	case !old && body.UntilClose():
@@ -139,7 +144,7 @@ func (x *exchange) relay(up *upstreamConn) ending {
 		if x.upload != nil && x.upload.agentErr != nil {
 			x.event.Broken = "agent"
 		}
-		if old && (body.UntilClose() || body.Chunked()) {
+		if old && (body.UntilClose() || body.Chunked() || x.mapper != nil) {
 			return closeReset
 		}
 		return closeAtOnce
@@ -217,6 +222,91 @@ func (x *exchange) relayInChunks(up *upstreamConn) error {
 	return nil
 }
 
+// relayMapped passes the content on with the URLs in it mapped. It is framed anew: in chunks, but for an agent that is
+// too old for them.
+func (x *exchange) relayMapped(up *upstreamConn, body *http1.Body, old bool) error {
+	var err error
+	for err == nil && !body.Done() && !body.InTrailer() && x.agentErr == nil {
+		var p []byte
+		if p, err = x.more(up); err == nil {
+			err = x.mapPiece(up, body, p, old)
+		}
+	}
+	if err == io.EOF && body.UntilClose() {
+		err = nil
+	}
+	x.emitChunk(x.mapper.flush(make([]byte, chunkLine)), old)
+	x.event.ForeignURLs += x.mapper.foreign
+	if err != nil || x.agentErr != nil || old {
+		return err
+	}
+	if body.InTrailer() {
+		x.out = append(x.out, "0\r\n"...)
+		err = x.readTrailer(up)
+		body.EndTrailer()
+		return err
+	}
+	x.out = append(x.out, "0\r\n\r\n"...)
+	return nil
+}
+
+// mapAtOnce is how much content is mapped in one go: what becomes of it may be much longer.
+const mapAtOnce = 4 << 10
+
+// mapPiece passes on what is there of a body.
+func (x *exchange) mapPiece(up *upstreamConn, body *http1.Body, p []byte, old bool) (err error) {
+	buf := http1.TakeBuffer(len(p) > http1.SmallBuffer/2)
+	defer http1.ReturnBuffer(buf)
+	out := buf[:chunkLine]
+	for err == nil && len(p) > 0 && !body.Done() && !body.InTrailer() {
+		var n int
+		var content bool
+		if n, content, err = body.Next(p[:min(len(p), mapAtOnce)]); content {
+			out = x.mapper.edit(out, p[:n])
+		}
+		up.rd.Consume(n)
+		if p = p[n:]; len(out) > http1.LargeBuffer/2 {
+			x.emitChunk(out, old)
+			out = buf[:chunkLine]
+		}
+	}
+	x.emitChunk(out, old)
+	return err
+}
+
+// chunkLine is the room for the line with the size of a chunk.
+const chunkLine = len("12345678\r\n")
+
+// emitChunk has content written to the agent, at the latest before more of it is waited for. p begins with room for a
+// chunk's size, which an agent that is too old for chunks is not sent.
+func (x *exchange) emitChunk(p []byte, old bool) {
+	size := len(p) - chunkLine
+	if size == 0 {
+		return
+	}
+	x.event.BytesOut += int64(size)
+	if old {
+		x.queue(p[chunkLine:])
+		return
+	}
+	line := append(strconv.AppendInt(make([]byte, 0, chunkLine), int64(size), 16), "\r\n"...)
+	p = p[chunkLine-len(line):]
+	copy(p, line)
+	x.queue(append(p, "\r\n"...))
+}
+
+// queue writes p to the agent, or leaves it in out, if it fits there, to what follows.
+func (x *exchange) queue(p []byte) {
+	if len(p) > cap(x.out)-len(x.out) {
+		x.flush()
+	}
+	if len(p) > cap(x.out) {
+		x.write(p)
+		return
+	}
+	x.out = append(x.out, p...)
+}
+
 // more returns the next bytes from the upstream. Before it waits for them it sends the agent everything that is there.
 func (x *exchange) more(up *upstreamConn) ([]byte, error) {
 	if p := up.rd.Buffered(); len(p) > 0 {
@@ -245,7 +335,11 @@ func (x *exchange) readTrailer(up *upstreamConn) error {
 		if err != nil {
 			return err
 		}
-		x.out = x.appendFieldsDown(x.out, t.Fields, &t, noContentDown)
+		dropped := noContentDown
+		if x.mapped {
+			dropped = mappedDown
+		}
+		x.out = x.appendFieldsDown(x.out, t.Fields, &t, dropped)
 		x.out = append(x.out, "\r\n"...)
 		up.rd.Consume(n)
 		return nil

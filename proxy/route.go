@@ -70,7 +70,8 @@ type table struct {
 	routes  []*route // in the order of Config.ByPrefix
 	byPath  map[string]*route
 	homes   homes
-	lengths []int // of the paths, each once, longest first
+	search  *urlSearch // nil where no route needs one
+	lengths []int      // of the paths, each once, longest first
 
 	generation uint64    // how many tables there were before, and this one
 	hash       string    // of the routes.json
@@ -95,6 +96,7 @@ func newTable(c *Config, valueOf func(*TokenSource) tokenValue, upstreamOf func(
 		}
 	}
 	t.homes = newHomes(t.routes)
+	t.search = newURLSearch(t)
 	return t, nil
 }
 

@@ -94,6 +94,9 @@ func showDetails(w io.Writer, r *proxy.RouteConfig, getenv func(string) string) 
 	if r.LeaveURLs {
 		line("urls    stay as they are")
 	}
+	for _, m := range r.MapURLsIn {
+		line("urls    %s", m)
+	}
 	if r.GitNone {
 		line("deny    git")
 	}

@@ -1,0 +1,227 @@
+package proxy
+
+import (
+	"bytes"
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// bodyHomes is the table of the tests of bodies.
+var bodyHomes = append([]string{"/root/", "https://root.test", "/root/shut/", "https://elsewhere.test/a/b", "/root/shut/x/", "https://root.test/shut/deep", "/twin/", "https://root.test"}, fourHomes...)
+
+func testMapper(t testing.TB, own string) *bodyMapper {
+	table := homeTable(t, bodyHomes...)
+	table.routes[0].MapURLsIn = []string{"text/plain"}
+	return &bodyMapper{search: newURLSearch(table), own: table.byPath[own], address: "p:9099"}
+}
+
+// mapBody maps a body that comes in pieces.
+func mapBody(b *bodyMapper, body string, pieces func(i int) int) string {
+	var out []byte
+	for i := 0; body != ""; i++ {
+		n := min(len(body), max(1, pieces(i)))
+		out = b.edit(out, []byte(body[:n]))
+		body = body[n:]
+	}
+	return string(b.flush(out))
+}
+
+func TestMapBody(t *testing.T) {
+	for _, test := range []struct {
+		own, body, want string
+		foreign         int
+	}{
+		{"/api/", `{"url":"https://api.test/v1/x?a=b#c"}`, `{"url":"http://p:9099/api/x?a=b#c"}`, 0},
+		{"/api/", `{"url":"https:\/\/api.test\/v1\/x\/y"}`, `{"url":"http:\/\/p:9099\/api\/x\/y"}`, 0},
+		{"/api/", `<a href='https://API.test:443/v1/x'>https://api.test:/v1</a>`, `<a href='http://p:9099/api/x'>http://p:9099/api</a>`, 0},
+		{"/root/", `"https://root.test","https://root.test/","https://root.test?x","https:\/\/root.test#y"`, `"http://p:9099/root","http://p:9099/root/","http://p:9099/root/?x","http:\/\/p:9099\/root\/#y"`, 0},
+		{"/root/", `"https://root.test/users{/owner}" git+https://root.test/x.git (https://root.test)`, `"http://p:9099/root/users{/owner}" git+http://p:9099/root/x.git (http://p:9099/root)`, 0},
+		{"/api/", "https://api.test/v1\nhttps://api.test/v1\thttps://api.test/v1", "http://p:9099/api\nhttp://p:9099/api\thttp://p:9099/api", 0},
+
+		// Neighbours that are none of ours.
+		{"/api/", "https://api.test.evil/v1/ https://api.test:8443/v1/ https://api.testing/v1/ https://api.test@evil/v1/ https://u@api.test/v1/", "", 5},
+		{"/api/", "http://api.test/v1/ https://api.test/v1beta https://api.test/v1.git https://api.test/V1/ https://api.test", "", 5},
+		{"/api/", "httpS://api.test /v1 https:/api.test/v1 https//api.test/v1 ftps://api.test/v1 ://api.test/v1 //api.test/v1", "", 1},
+		{"/api/", `https:\/\/api.test/v1/ https://api.test\/v1 https:\//api.test/v1 https:\n\/api.test`, "", 2},
+		{"/api/", "xhttps://api.test/v1/ hhttps://api.test/v1/ https://https://api.test/v1/", "xhttp://p:9099/api/ hhttp://p:9099/api/ https://http://p:9099/api/", 1},
+
+		// Other routes, and what lies in the way of a longer prefix.
+		{"/api/", "https://api.test/v1/org/x https://files.test:8443/x https://files.test/x http://plain.test/x https://[::1]/x/y", "http://p:9099/api/org/x http://p:9099/files/x https://files.test/x http://p:9099/plain/x http://p:9099/six/y", 1},
+		{"/org/", "https://api.test/v1/org/x https://api.test/v1/orgs https://api.test/v1/fenced/x https://api.test/v1/fence", "http://p:9099/org/x http://p:9099/api/orgs https://api.test/v1/fenced/x http://p:9099/api/fence", 1},
+		{"/files/", "https://root.test/shut/a https://root.test/shut https://root.test/shut/deep/a https://root.test/shut/deeper", "https://root.test/shut/a http://p:9099/root/shut http://p:9099/root/shut/x/a https://root.test/shut/deeper", 2},
+		{"/twin/", "https://root.test/shut/a https://root.test/shut/deep/a", "http://p:9099/twin/shut/a http://p:9099/twin/shut/deep/a", 0},
+
+		// Ends.
+		{"/root/", "https://root.test", "http://p:9099/root", 0},
+		{"/root/", `https:\/\/root.test\`, `http:\/\/p:9099\/root\`, 0},
+		{"/root/", "https://root.tes", "", 1},
+		{"/root/", "https:/", "", 0},
+		{"/root/", "h", "", 0},
+		{"/root/", "", "", 0},
+	} {
+		want := test.want
+		if want == "" {
+			want = test.body
+		}
+		for split := 1; split <= len(test.body)+1; split++ {
+			b := testMapper(t, test.own)
+			if got := mapBody(b, test.body, func(int) int { return split }); got != want || b.foreign != test.foreign {
+				t.Errorf("%s by %d on %s: %d foreign\n%s\nwant %d\n%s", test.body, split, test.own, b.foreign, got, test.foreign, want)
+				break
+			}
+		}
+	}
+}
+
+// TestMapBodyHoldsNothing: what is no beginning of a URL that is looked for leaves at once, and of what is one no more is
+// held than the longest of them has.
+func TestMapBodyHoldsNothing(t *testing.T) {
+	for _, test := range []struct{ body, held string }{
+		{"data: {\"text\":\"hello\"}\n\n", ""}, {"data: https://root.test/x\n\n", ""}, {"data: wit", ""}, {"with", "h"}, {"http", "http"}, {"x https", "https"},
+		{"HTTPS:/", "HTTPS:/"}, {`https:\/\`, `https:\/\`}, {"https://", "https://"}, {"https://ro", "https://ro"}, {"https://rox", ""}, {"https://root.test:4", "https://root.test:4"},
+		{"https://root.test:44x", ""}, {"https://root.test/sh", "https://root.test/sh"}, {"https://root.test/x", ""}, {"ht https", "https"}, {"http https://evil.test/ htt", "htt"},
+		{`https:\/\/root.test\/shut\`, `https:\/\/root.test\/shut\`},
+	} {
+		b := testMapper(t, "/files/")
+		b.edit(nil, []byte(test.body))
+		if string(b.held) != test.held {
+			t.Errorf("%q: holds %q, want %q", test.body, b.held, test.held)
+		}
+	}
+}
+
+// refMapBody is what mapping a whole body comes to: every URL is held against every route.
+func refMapBody(table *table, own *route, body string) (out string, foreign int) {
+	begin := regexp.MustCompile(`(?i)^https?:(//|\\/\\/)`)
+	for body != "" {
+		m := begin.FindStringSubmatch(body)
+		if m == nil {
+			out, body = out+body[:1], body[1:]
+			continue
+		}
+		r, n, escaped := refMatch(table, own, body, m[1] != "//")
+		if r == nil {
+			foreign++
+			out, body = out+body[:1], body[1:]
+			continue
+		}
+		home := "http://p:9099" + strings.TrimSuffix(r.Path, "/")
+		if body = body[n:]; strings.HasPrefix(body, "?") || strings.HasPrefix(body, "#") {
+			home += "/"
+		}
+		if escaped {
+			home = strings.ReplaceAll(home, "/", `\/`)
+		}
+		out += home
+	}
+	return out, foreign
+}
+
+func refMatch(table *table, own *route, url string, escaped bool) (found *route, n int, _ bool) {
+	var text []byte // without escapes, as far as a pattern can go; ends[i] is where its first i bytes end
+	ends, slashes := []int{0}, 0
+	for i := 0; i < len(url); {
+		c := url[i]
+		i++
+		if escaped && c == '\\' && i < len(url) && url[i] == '/' {
+			c = '/'
+			i++
+		} else if escaped && (c == '/' || c == '\\') {
+			c = '\\' // not as a slash
+		}
+		if c == '/' {
+			slashes++
+		}
+		if slashes < 3 {
+			c = bytes.ToLower([]byte{c})[0]
+		}
+		text, ends = append(text, c), append(ends, i)
+	}
+	longest := -1
+	for _, r := range table.routes {
+		o := r.origin.scheme() + "://" + r.origin.authority()
+		spellings := []string{o}
+		if r.origin.port == "443" && r.origin.tls || r.origin.port == "80" && !r.origin.tls {
+			spellings = append(spellings, o+":", o+":"+r.origin.port)
+		}
+		for _, o := range spellings {
+			base := o + r.base
+			if !strings.HasPrefix(string(text), base) || len(text) > len(base) && !endsBase(text[len(base)]) {
+				continue
+			}
+			if r == own || found != own && len(r.base) > longest {
+				found, n, longest = r, len(base), len(r.base)
+			}
+		}
+	}
+	if found == nil {
+		return nil, 0, escaped
+	}
+	if rest, ok := strings.CutPrefix(string(text[n:]), "/"); ok {
+		for _, s := range table.routes {
+			if len(s.Path) > len(found.Path) && strings.HasPrefix(found.Path+rest, s.Path) {
+				return nil, 0, escaped
+			}
+		}
+	}
+	return found, ends[n], escaped
+}
+
+// FuzzMapBody: any body in any pieces becomes what the whole body does.
+func FuzzMapBody(f *testing.F) {
+	for _, body := range []string{`{"a":"https://api.test/v1/x","b":"https:\/\/root.test\/shut\/deep\/y"}`, "https://https://root.test/shuthttp://plain.test:80#",
+		"HTTPS://[::1]:443/x https://files.test:8443/ https://api.test/v1/org", `https:\/\/root.test\`} {
+		for own := range 4 {
+			f.Add([]byte(body), []byte{3, 1, 200}, byte(own))
+		}
+	}
+	table := testMapper(f, "/root/").own.table
+	search := newURLSearch(table)
+	f.Fuzz(func(t *testing.T, body, splits []byte, which byte) {
+		own := table.routes[int(which)%len(table.routes)]
+		b := &bodyMapper{search: search, own: own, address: "p:9099"}
+		got := mapBody(b, string(body), func(i int) int {
+			if len(b.held) > search.longest {
+				t.Fatalf("holds %q", b.held)
+			}
+			if len(splits) == 0 {
+				return len(body)
+			}
+			return int(splits[i%len(splits)])
+		})
+		want, foreign := refMapBody(table, own, string(body))
+		if got != want || b.foreign != foreign {
+			t.Fatalf("%q on %s:\n%q, %d foreign, want\n%q, %d", body, own.Path, got, b.foreign, want, foreign)
+		}
+	})
+}
+
+// BenchmarkMapBody is what mapping costs, in bodies with many URLs, with none, and that are nothing but slashes.
+func BenchmarkMapBody(b *testing.B) {
+	for name, unit := range map[string]string{
+		"packument": `"1.%d.0":{"name":"x","version":"1.%[1]d.0","dist":{"integrity":"sha512-1234567890abcdefghijklmnopqrstuvwxyz==","tarball":"https://root.test/x/-/x-1.%[1]d.0.tgz"}},`,
+		"plain":     `"%d":"some text without any of what is looked for, as most of what streams by",`,
+		"slashes":   `//////////////////////////////////////////////////////////////////////////`,
+		"openings":  `https://root.test/shuhttps://root.test/shu`,
+	} {
+		var body bytes.Buffer
+		for i := 0; body.Len() < 64<<10; i++ {
+			if strings.Contains(unit, "%") {
+				fmt.Fprintf(&body, unit, i)
+			} else {
+				body.WriteString(unit)
+			}
+		}
+		b.Run(name, func(b *testing.B) {
+			m := testMapper(b, "/root/")
+			out := make([]byte, 0, 2*body.Len())
+			b.SetBytes(int64(body.Len()))
+			b.ReportAllocs()
+			for b.Loop() {
+				m.edit(out, body.Bytes())
+			}
+		})
+	}
+}
