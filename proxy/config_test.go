@@ -150,9 +150,12 @@ func asWritten(r *RouteConfig) map[string]any {
 	var credentials []any
 	for _, c := range r.Credentials {
 		o := map[string]any{"auth_header": c.Header, "auth_scheme": c.Scheme}
-		if c.Token.File != "" {
+		switch {
+		case c.Token.File != "":
 			o["token_file"] = c.Token.File
-		} else {
+		case c.Token.Command != nil:
+			o["token_command"], o["token_ttl"] = c.Token.Command, c.Token.TTL.String()
+		default:
 			o["token_env"] = c.Token.Env
 		}
 		if c.Username != nil {
@@ -204,6 +207,7 @@ func FuzzConfig(f *testing.F) {
 	f.Add([]byte(`{"routes": [{"path": "/", "upstream": "http://h", "credentials": [{"auth_header": "X", "token_env": "T"}, {"username": "", "token_file": "T"}],
 		"set_headers": {"A": "b"}, "append_headers": {"C": "d"}, "strip_headers": ["E"], "keep_headers": ["Api-Key"], "git": "none",
 		"allow": [{"methods": ["GET"], "path": "/*/**"}], "deny": [{"path": "/"}], "deny_minting": true}]}`))
+	f.Add([]byte(one("token_command", `["a", "b c"], "token_ttl": "90s"`)))
 	f.Fuzz(func(t *testing.T, p []byte) {
 		c, err := ParseConfig("f", p)
 		if err != nil {

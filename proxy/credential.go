@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"log/slog"
@@ -90,8 +91,14 @@ func (c *CredentialConfig) Line() string {
 	return c.line("<token>")
 }
 
-// TokenStatus reads the token and returns whether it can be used.
-func (c *CredentialConfig) TokenStatus(getenv func(string) string) TokenStatus {
-	r := resolve(c, c.Token.read(getenv))
+// TokenStatus reads a credential's token and returns whether it can be used. A command is run only if run is true.
+func (c *Config) TokenStatus(of *CredentialConfig, getenv func(string) string, run bool) TokenStatus {
+	v := of.Token.read(getenv)
+	if of.Token.Command != nil && run {
+		secrets := map[string]bool{}
+		c.secretVariables(secrets)
+		v = of.Token.run(context.Background(), DefaultTimeouts.Command, commandEnv(secrets))
+	}
+	r := resolve(of, v)
 	return r.status()
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"credproxy/proxy/http1"
 )
@@ -29,6 +30,8 @@ var credentialKeys = []struct {
 	{"username", stringKey(setUsername)},
 	{"token_env", stringKey(setTokenEnv)},
 	{"token_file", stringKey(setTokenFile)},
+	{"token_command", (*configParser).tokenCommand},
+	{"token_ttl", stringKey(setTokenTTL)},
 }
 
 func credentialNames(plural bool) (names []string) {
@@ -89,13 +92,16 @@ func (p *configParser) credential(where string, v jsonValue) CredentialConfig {
 		p.errorf(where+": auth_scheme", "missing")
 	}
 	p.oneSource(where, v)
+	if c.Token.Command != nil && c.Token.TTL == 0 {
+		c.Token.TTL = DefaultTokenTTL
+	}
 	return c
 }
 
 // oneSource sees that a credential says once where its token comes from.
 func (p *configParser) oneSource(where string, v jsonValue) {
 	given := ""
-	for _, name := range []string{"token_env", "token_file"} {
+	for _, name := range []string{"token_env", "token_file", "token_command"} {
 		if _, ok := v.get(name); !ok {
 			continue
 		}
@@ -106,6 +112,9 @@ func (p *configParser) oneSource(where string, v jsonValue) {
 	}
 	if given == "" {
 		p.errorf(where+": token_env", "missing")
+	}
+	if _, ok := v.get("token_ttl"); ok && given != "token_command" {
+		p.errorf(where+": token_ttl", "goes with a token_command alone")
 	}
 }
 
@@ -145,6 +154,37 @@ func setTokenEnv(c *CredentialConfig, s string) error {
 func setTokenFile(c *CredentialConfig, s string) error {
 	c.Token.File = s
 	return checkFile(s)
+}
+
+// tokenCommand reads a program and its arguments, as they are: no shell is between.
+func (p *configParser) tokenCommand(where string, v jsonValue, c *CredentialConfig) {
+	if v.kind != "array" || len(v.items) == 0 {
+		p.errorf(where, "must be a list of a program and its arguments (got %s)", v.kind)
+		return
+	}
+	for i, arg := range v.items {
+		where := fmt.Sprintf("%s[%d]", where, i)
+		switch {
+		case arg.kind != "string":
+			p.errorf(where, "must be a string (got %s)", arg.kind)
+		case strings.Contains(arg.str, "\x00"):
+			p.errorf(where, "byte '\\x00' cannot stand in an argument")
+		case i == 0:
+			if err := checkFile(arg.str); err != nil {
+				p.errorf(where, "%v", err)
+			}
+		}
+		c.Token.Command = append(c.Token.Command, arg.str)
+	}
+}
+
+func setTokenTTL(c *CredentialConfig, s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < time.Second {
+		return fmt.Errorf("%q is not a duration of a second or more, such as 15m", s)
+	}
+	c.Token.TTL = d
+	return nil
 }
 
 // checkVariable reports why s is not the name of a variable.

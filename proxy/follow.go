@@ -30,6 +30,7 @@ type source struct {
 	TokenSource
 	value    tokenValue // what the table has of it
 	followed            // what it gave last, be that of use or not
+	command  *command   // of a Command; the same for the source of the next table
 }
 
 // sources are those of a table, by their keys.
@@ -40,7 +41,7 @@ func (c *Config) sources() sources {
 	list := sources{}
 	for _, r := range c.Routes {
 		for _, cr := range r.Credentials {
-			list[cr.Token.key()] = &source{TokenSource: cr.Token}
+			list[cr.Token.key()] = &source{TokenSource: cr.Token, command: new(command)}
 		}
 		if t := r.ClientToken.source(); t != nil {
 			list[t.key()] = &source{TokenSource: *t}
@@ -52,16 +53,32 @@ func (c *Config) sources() sources {
 // valueOf is what the table has of a source.
 func (l sources) valueOf(t *TokenSource) tokenValue { return l[t.key()].value }
 
-// offer takes what the source gave, unless it is of no use and what it gave before is: then it returns what to tell the
+// offer takes what a source gave, unless it is of no use and what it gave before is: then it returns what to tell the
 // operator. Not so with client tokens: who takes them away wants to let nobody in. It reports whether the table is to be
 // built anew.
-func (src *source) offer(v tokenValue) (changed bool, complaint string) {
+func (s *Server) offer(src *source, v tokenValue) (changed bool, complaint string) {
 	if v.state != tokenSet && src.value.state == tokenSet && !src.clients {
 		return false, v.problem + "; the token that it gave before is used on"
 	}
-	changed = v.sum() != src.value.sum()
+	if v.sum() == src.value.sum() {
+		return false, ""
+	}
+	if src.Command != nil && v.state == tokenSet {
+		v.renew = s.renewal(src.TokenSource, src.command, v.token)
+	}
 	src.value = v
-	return changed, ""
+	return true, ""
+}
+
+// change says what has changed in a value that was taken.
+func (src *source) change() string {
+	switch {
+	case src.value.state != tokenSet:
+		return src.value.problem
+	case src.Command != nil:
+		return src.named() + " gave another token"
+	}
+	return src.named() + " changed"
 }
 
 // follow looks after what changes by itself until the server is shut down.
@@ -78,50 +95,59 @@ func (s *Server) follow() {
 	}
 }
 
-// look looks at the files of tokens once, and returns when to look again.
+// look looks once at what the tokens come from, and returns when to look again.
 func (s *Server) look() (again time.Duration) {
 	s.loading.Lock()
 	defer s.loading.Unlock()
 	again = s.poll
 	var changes []string
 	for _, src := range s.sources.inOrder() {
-		if src.File == "" {
-			continue
-		}
-		v := src.read(s.getenv)
-		changed, settling := src.look(v.sum())
-		if settling {
-			again = s.poll / settlingLooks
-		}
-		if !changed {
-			continue
-		}
-		swap, complaint := src.offer(v)
+		changed, soon := false, time.Duration(0)
 		switch {
-		case complaint != "":
-			s.failed(complaint)
-			s.warn(complaint)
-		case swap && v.state != tokenSet:
-			changes = append(changes, v.problem)
-		case swap:
-			changes = append(changes, src.named()+" changed")
+		case src.Command != nil:
+			soon, changed = s.tend(src, time.Now())
+		case src.File != "":
+			soon, changed = s.lookAtFile(src)
+		}
+		if soon > 0 {
+			again = min(again, soon)
+		}
+		if changed {
+			changes = append(changes, src.change())
 		}
 	}
-	s.rotate(changes)
+	s.rotate(changes...)
 	return again
+}
+
+// lookAtFile looks at the file of a token. It returns when to look again, if that is soon, and reports whether the table
+// is to be built anew.
+func (s *Server) lookAtFile(src *source) (soon time.Duration, changed bool) {
+	v := src.read(s.getenv)
+	changed, settling := src.look(v.sum())
+	if settling {
+		soon = s.poll / settlingLooks
+	}
+	if !changed {
+		return soon, false
+	}
+	changed, complaint := s.offer(src, v)
+	if complaint != "" {
+		s.complain(complaint)
+	}
+	return soon, changed
 }
 
 // settlingLooks is how many times as often something is looked at that is changing.
 const settlingLooks = 4
 
 // rotate swaps in the table with the tokens that its sources have given, if there is a change to tell; s.loading is held.
-func (s *Server) rotate(changes []string) {
+func (s *Server) rotate(changes ...string) {
 	if len(changes) == 0 {
 		return
 	}
 	if err := s.install(s.config, s.sources); err != nil { // it was built of the same configuration before
-		s.failed(err.Error())
-		s.warn(err.Error())
+		s.complain(err.Error())
 		return
 	}
 	for _, c := range changes {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"sync"
 	"time"
 )
 
@@ -32,14 +33,19 @@ func (s *Server) Load(c *Config) error {
 // load is Load with s.loading held: it reads every token anew.
 func (s *Server) load(c *Config) error {
 	next := c.sources()
+	c.secretVariables(s.secrets)
+	at, order := time.Now(), next.inOrder()
+	given := s.read(order)
 	var complaints []string
-	for _, src := range next.inOrder() {
+	for i, src := range order {
 		if before := s.sources[src.key()]; before != nil {
-			src.value = before.value
+			src.value, src.command = before.value, before.command
 		}
-		v := src.read(s.getenv)
-		src.takes(v.sum())
-		if _, complaint := src.offer(v); complaint != "" {
+		src.takes(given[i].sum())
+		if src.Command != nil {
+			src.command.gave(given[i], src.TTL, at)
+		}
+		if _, complaint := s.offer(src, given[i]); complaint != "" {
 			complaints = append(complaints, complaint)
 		}
 	}
@@ -47,9 +53,8 @@ func (s *Server) load(c *Config) error {
 		return err
 	}
 	s.config, s.sources = c, next
-	for _, c := range complaints {
-		s.failed(c)
-		s.warn(c)
+	for _, line := range complaints {
+		s.complain(line)
 	}
 	for _, r := range s.table.Load().routes {
 		for _, w := range r.warnings {
@@ -57,6 +62,22 @@ func (s *Server) load(c *Config) error {
 		}
 	}
 	return nil
+}
+
+// read takes the tokens from their sources, and runs all commands at the same time.
+func (s *Server) read(from []*source) []tokenValue {
+	given := make([]tokenValue, len(from))
+	env := commandEnv(s.secrets)
+	var running sync.WaitGroup
+	for i, src := range from {
+		if src.Command == nil {
+			given[i] = src.TokenSource.read(s.getenv)
+			continue
+		}
+		running.Go(func() { given[i] = src.run(s.life, s.timeouts.Command, env) })
+	}
+	running.Wait()
+	return given
 }
 
 // install builds the table of a configuration and its tokens aside and swaps it in; s.loading is held.
@@ -100,6 +121,12 @@ func (s *Server) failed(why string) {
 	s.failures.last, s.failures.at = why, time.Now()
 }
 
+// complain records what went wrong and tells the operator.
+func (s *Server) complain(why string) {
+	s.failed(why)
+	s.warn(why)
+}
+
 // Routes describes the table in force as the log lines do: "2 route(s): /github/, /npm/", longest path first.
 func (s *Server) Routes() string {
 	t := s.table.Load()
@@ -126,8 +153,8 @@ type RouteStatus struct {
 
 // TokenStatus is whether a credential's token can be used.
 type TokenStatus struct {
-	Source  string // what the operator named: "env NAME", "file PATH"
-	State   string // "set", "unset" or "invalid"
+	Source  string // what the operator named: "env NAME", "file PATH", "command WORD"
+	State   string // "set", "unset", "invalid", or "not run" of a command that was not
 	Problem string // why it is not set, in words that name the source; or empty
 }
 

@@ -44,16 +44,17 @@ type Timeouts struct {
 	Silence  time.Duration // in the middle of a body, either way; 300 s
 	Head     time.Duration // from the first byte of a request to the end of its head; 10 s
 	Idle     time.Duration // between two requests of an agent; 120 s
+	Command  time.Duration // for a command that prints a token; 10 s
 }
 
 // DefaultTimeouts are those of the zero Timeouts.
 var DefaultTimeouts = Timeouts{Dial: 10 * time.Second, TLS: 10 * time.Second, Response: 300 * time.Second,
-	Silence: 300 * time.Second, Head: 10 * time.Second, Idle: 120 * time.Second}
+	Silence: 300 * time.Second, Head: 10 * time.Second, Idle: 120 * time.Second, Command: 10 * time.Second}
 
 func (t Timeouts) orDefault() Timeouts {
 	for _, f := range []struct{ v, d *time.Duration }{{&t.Dial, &DefaultTimeouts.Dial}, {&t.TLS, &DefaultTimeouts.TLS},
 		{&t.Response, &DefaultTimeouts.Response}, {&t.Silence, &DefaultTimeouts.Silence}, {&t.Head, &DefaultTimeouts.Head},
-		{&t.Idle, &DefaultTimeouts.Idle}} {
+		{&t.Idle, &DefaultTimeouts.Idle}, {&t.Command, &DefaultTimeouts.Command}} {
 		if *f.v <= 0 {
 			*f.v = *f.d
 		}
@@ -101,17 +102,20 @@ type Server struct {
 	table    atomic.Pointer[table]
 	draining atomic.Bool
 
-	loading sync.Mutex // held while a table is built and swapped in; taken before mu
-	config  *Config    // the table's; this and the next with loading held
-	sources sources    // of its tokens
+	loading sync.Mutex      // held while a table is built and swapped in; taken before mu
+	config  *Config         // the table's; this and the next with loading held
+	sources sources         // of its tokens
+	secrets map[string]bool // the variables that ever held one
 
 	mu        sync.Mutex
 	listeners map[net.Listener]bool
 	agents    map[*agent]bool
 	crowd     *crowd
-	left      chan struct{}        // closed when the last agent is gone while draining
-	serving   sync.Once            // what goes with serving was started
-	stopped   chan struct{}        // closed when Shutdown is done
+	left      chan struct{}   // closed when the last agent is gone while draining
+	serving   sync.Once       // what goes with serving was started
+	stopped   chan struct{}   // closed when Shutdown is done
+	life      context.Context // of commands: until then
+	end       context.CancelFunc
 	upstreams map[origin]*upstream // written with loading held, too
 	failures  struct {
 		count uint64
@@ -126,6 +130,8 @@ func New(o Options) *Server {
 	s := &Server{timeouts: o.Timeouts.orDefault(), limits: o.Limits.orDefault(), peers: o.Peers, getenv: o.Getenv, warn: o.Warn, observer: o.Observer, progress: o.Progress, roots: o.RootCAs,
 		listeners: map[net.Listener]bool{}, agents: map[*agent]bool{}, left: make(chan struct{}), stopped: make(chan struct{}), upstreams: map[origin]*upstream{}}
 	s.heads.up, s.heads.down = s.limits.request(), s.limits.response()
+	s.life, s.end = context.WithCancel(context.Background())
+	s.secrets = map[string]bool{}
 	s.crowd, s.kept.max = newCrowd(s.limits.Agents), int64(s.limits.kept())
 	if s.getenv == nil {
 		s.getenv = os.Getenv
@@ -213,6 +219,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return errors.New("already shut down")
 	}
 	defer close(s.stopped)
+	defer s.end()
 	if len(s.agents) == 0 {
 		close(s.left)
 	}

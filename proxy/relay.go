@@ -97,6 +97,11 @@ func (x *exchange) appendFieldsDown(p []byte, fields []http1.Field, m connected,
 // upstream is kept if it can serve again.
 func (x *exchange) relay(up *upstreamConn) ending {
 	x.event.Status = x.resp.Status
+	if x.resp.Status == 401 {
+		for _, renew := range x.route.renew { // before the agent hears of it: its next request has the new token
+			renew()
+		}
+	}
 	x.progress()
 	body := x.resp.Body(x.isHead)
 	old := x.req.Minor == 0

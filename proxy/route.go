@@ -14,6 +14,7 @@ type route struct {
 	key      string        // of its origin
 	warnings []string      // what the operator is told of its tokens
 	tokens   []TokenStatus // of its credentials, one each
+	renew    []func()      // what to do when the upstream refuses a token: see tokenValue
 	refusal  *Refusal      // what every request gets, if a token cannot be used; else nil
 	shape    shape         // of its refusals, for whom asks for JSON
 	callers  *callers      // who may use it; nil: everybody
@@ -56,6 +57,9 @@ func newRoute(rc *RouteConfig, valueOf func(*TokenSource) tokenValue, sets nameS
 			r.refusal = c.refusal()
 		}
 		r.tokens = append(r.tokens, c.status())
+		if c.renew != nil {
+			r.renew = append(r.renew, c.renew)
+		}
 		lines += c.field.reveal()
 	}
 	for _, f := range rc.Set {

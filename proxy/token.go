@@ -9,28 +9,36 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 )
 
-// TokenSource says where a token comes from. One of its fields is set.
+// TokenSource says where a token comes from: one of Env, File and Command is set.
 type TokenSource struct {
 	Env  string // an environment variable
 	File string // a file that holds nothing else; relative to the working directory
 
+	Command []string      // a program that prints it, and its arguments
+	TTL     time.Duration // how long what that printed is used
+
 	clients bool // it has tokens for clients, one a line, and none for an upstream
 }
 
-// String names the source as `cred-proxy check` does.
+// String names the source as `cred-proxy check` does. A command is named by its first word: who wrongly passes secrets as
+// arguments does not find them in a log.
 func (t *TokenSource) String() string {
-	if t.File != "" {
-		return "file " + t.File
+	if t.Env != "" {
+		return "env " + t.Env
 	}
-	return "env " + t.Env
+	return t.place()
 }
 
 // place is the source as messages name it, without what it is for.
 func (t *TokenSource) place() string {
-	if t.File != "" {
+	switch {
+	case t.File != "":
 		return "file " + t.File
+	case t.Command != nil:
+		return "command " + t.Command[0]
 	}
 	return "env var " + t.Env
 }
@@ -40,14 +48,16 @@ func (t *TokenSource) named() string {
 	switch {
 	case t.clients:
 		return "client token " + t.place()
-	case t.File != "":
+	case t.Env == "":
 		return "token " + t.place()
 	}
 	return t.place()
 }
 
 // key tells sources apart.
-func (t *TokenSource) key() string { return fmt.Sprint(t.Env, "\x00", t.File, "\x00", t.clients) }
+func (t *TokenSource) key() string {
+	return fmt.Sprintf("%q %q %q %v %v", t.Env, t.File, t.Command, t.TTL, t.clients)
+}
 
 // tokenState is whether a token can be used.
 type tokenState string
@@ -57,6 +67,7 @@ const (
 	tokenSet     tokenState = "set"
 	tokenUnset   tokenState = "unset"
 	tokenInvalid tokenState = "invalid"
+	tokenNotRun  tokenState = "not run" // and nobody knows
 )
 
 // maxToken is how many bytes a token may have, with the white space around it.
@@ -67,6 +78,7 @@ type tokenValue struct {
 	token   Secret
 	state   tokenState
 	problem string // what is wrong, where the state is not set; it names the source and says nothing of the token
+	renew   func() // told by an exchange whose upstream refuses the token; nil: there is nothing to be done
 }
 
 // sum tells values apart.
@@ -79,9 +91,12 @@ func (t *TokenSource) not(state tokenState, format string, args ...any) tokenVal
 	return tokenValue{state: state, problem: t.named() + " " + fmt.Sprintf(format, args...)}
 }
 
-// read takes the token from its source. It waits for nobody: a file is a regular one.
+// read takes the token from its source. It waits for nobody: a file is a regular one, and a command is not run.
 func (t *TokenSource) read(getenv func(string) string) tokenValue {
-	if t.File == "" {
+	switch {
+	case t.Command != nil:
+		return t.not(tokenNotRun, "was not run")
+	case t.File == "":
 		return t.value(getenv(t.Env), "unset")
 	}
 	text, err := readTokenFile(t.File)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -12,9 +13,15 @@ import (
 	"credproxy/proxy"
 )
 
+// checkFlags declares the flags that check has besides the settings.
+func checkFlags(flags *flag.FlagSet) (run *bool) {
+	return flags.Bool("run", false, "run the commands that print tokens, to see whether they do")
+}
+
 // check reads a routes.json and shows what it says.
 func (p *program) check(args []string) int {
-	o, rest, err := parseOptions(args, p.getenv)
+	var run *bool
+	o, rest, err := parseOptions(args, p.getenv, func(flags *flag.FlagSet) { run = checkFlags(flags) })
 	switch {
 	case err != nil:
 		return p.fail(err)
@@ -32,11 +39,9 @@ func (p *program) check(args []string) int {
 	fmt.Fprintln(w, "PATH\tUPSTREAM\tHEADER\tTOKEN\tSTATE")
 	for _, r := range config.ByPrefix() {
 		for _, c := range r.Credentials {
-			token := c.TokenStatus(p.getenv)
+			token := config.TokenStatus(&c, p.getenv, *run)
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Path, r.Upstream, c.Line(), token.Source, token.State)
-			if c.Token.File != "" {
-				remarks = append(remarks, remarksOnFile(r.Path, c.Token.File, token)...)
-			}
+			remarks = append(remarks, remarksOn(r.Path, &c.Token, token)...)
 		}
 	}
 	w.Flush()
@@ -49,14 +54,17 @@ func (p *program) check(args []string) int {
 	return exitOK
 }
 
-// remarksOnFile is what is said of a token's file besides its state: why it is of no use, and whether the world can read
-// it. That is a remark and no error: Docker and Kubernetes mount secrets so, in containers that have one user.
-func remarksOnFile(path, file string, token proxy.TokenStatus) (lines []string) {
-	if token.Problem != "" {
+// remarksOn is what is said of a token besides its state: why what is no variable is of no use, and whether the world can
+// read a file. That is a remark and no error: Docker and Kubernetes mount secrets so, in containers that have one user.
+func remarksOn(path string, t *proxy.TokenSource, token proxy.TokenStatus) (lines []string) {
+	if t.Env == "" && token.State != "set" {
 		lines = append(lines, fmt.Sprintf("route %s: %s", path, token.Problem))
 	}
-	if info, err := os.Stat(file); err == nil && runtime.GOOS != "windows" && info.Mode()&0o004 != 0 {
-		lines = append(lines, fmt.Sprintf("token file %s can be read by every user of this machine (%#o)", file, info.Mode().Perm()))
+	if t.File == "" || runtime.GOOS == "windows" {
+		return lines
+	}
+	if info, err := os.Stat(t.File); err == nil && info.Mode()&0o004 != 0 {
+		lines = append(lines, fmt.Sprintf("token file %s can be read by every user of this machine (%#o)", t.File, info.Mode().Perm()))
 	}
 	return lines
 }

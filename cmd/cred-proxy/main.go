@@ -36,8 +36,8 @@ type command struct {
 
 func commands() []command {
 	return []command{
-		{"check", "check [FILE]", "read routes.json, show the routes and whether their tokens are set, or every error in it",
-			settingFlags, (*program).check},
+		{"check", "check [FILE]", "read routes.json, show the routes and whether their tokens are set, or every error in it (-run: run token commands)",
+			func(f *flag.FlagSet) { settingFlags(f); checkFlags(f) }, (*program).check},
 		{"env", "env [ROUTE]", "say what the sandbox needs for each client of the routes (-format sh, dotenv or json; -url URL)",
 			func(f *flag.FlagSet) { settingFlags(f); newEnvOptions().declare(f) }, (*program).env},
 		{"demo", "demo [-once]", "show it working against a fake upstream of its own",

@@ -92,6 +92,7 @@ func (o *options) settings() []setting {
 		{"max-target", "of a request's target", (*sizeValue)(&o.limits.Target)},
 		{"max-response-head", "of a response's head", (*sizeValue)(&o.limits.ResponseHead)},
 		{"min-rate", "bytes a second of a request's body, once 30 s, or -silence-timeout, were spent waiting for it", (*countValue)(&o.limits.Rate)},
+		{"command-timeout", "for a command to print a token", (*durationValue)(&o.timeouts.Command)},
 		{"poll-interval", "between two looks at the files of tokens", (*durationValue)(&o.poll)},
 		{"drain-timeout", "to finish what runs when told to stop", (*durationValue)(&o.drain)},
 	}

@@ -58,6 +58,12 @@ func (p *program) serve(args []string) int {
 
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
+	reloads := make(chan struct{}, 1) // one that waits sees all that was written before it
+	go func() {
+		for range reloads {
+			p.reload(srv, o.routes)
+		}
+	}()
 	for {
 		select {
 		case err := <-served:
@@ -65,7 +71,10 @@ func (p *program) serve(args []string) int {
 		case sig := <-signals:
 			switch {
 			case sig == syscall.SIGHUP:
-				p.reload(srv, o.routes)
+				select {
+				case reloads <- struct{}{}: // not here: a command that prints a token may take its time
+				default:
+				}
 			case slices.Contains(reopenSignals, sig):
 				p.reopen(logs)
 			default:

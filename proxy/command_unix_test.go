@@ -1,0 +1,110 @@
+//go:build unix
+
+package proxy
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestCommandEndsWithItsGroup: what a command started ends with it, when its time is over, when it printed too much and
+// when it is done; and nobody waits longer than for the command.
+func TestCommandEndsWithItsGroup(t *testing.T) {
+	for name, test := range map[string]struct {
+		script string
+		within time.Duration
+		want   string
+	}{
+		"slow":    {`sleep 60 & echo $! >PID; wait`, time.Second, "token command sh has not ended within 1s"},
+		"endless": {`trap "" TERM; sleep 60 & echo $! >PID; yes`, time.Minute, "token command sh printed more than 65536 bytes"},
+		"done":    {`sleep 60 >/dev/null & echo $! >PID; echo a-token`, time.Minute, ""},
+		"open":    {`sleep 60 & echo $! >PID; echo a-token`, time.Minute, "token command sh has ended, but not what it started"},
+		"failed":  {`sleep 60 & echo $! >PID; exit 7`, time.Minute, "token command sh failed: exit status 7"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "pid")
+			source := TokenSource{Command: []string{"sh", "-c", strings.ReplaceAll(test.script, "PID", file)}}
+			v := source.run(context.Background(), test.within, os.Environ())
+			if v.problem != test.want {
+				t.Errorf("%q, want %q", v.problem, test.want)
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for by := time.Now().Add(10 * time.Second); runs(pid); time.Sleep(time.Millisecond) {
+				if time.Now().After(by) {
+					syscall.Kill(pid, syscall.SIGKILL)
+					t.Fatal("what it started lives on")
+				}
+			}
+		})
+	}
+}
+
+// runs reports whether there is such a process that nobody has ended.
+func runs(pid int) bool {
+	if stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat"); err == nil {
+		_, state, _ := strings.Cut(string(stat), ") ")
+		return !strings.HasPrefix(state, "Z")
+	}
+	return syscall.Kill(pid, 0) == nil
+}
+
+// TestRenewal: however many exchanges are refused at a time, the command runs once, they all go on when its token is in
+// force, and those with a token of before go on at once.
+func TestRenewal(t *testing.T) {
+	dir := t.TempDir()
+	put(t, filepath.Join(dir, "token"), "first-token")
+	s := New(Options{})
+	c, err := ParseConfig("f", []byte(`{"routes": [{"path": "/a/", "upstream": "https://h", "auth_scheme": "Bearer",
+		"token_command": ["sh", "-c", "cd `+dir+`; echo run >>runs; cat token"]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Load(c); err != nil {
+		t.Fatal(err)
+	}
+	refused := func() {
+		old := s.table.Load().routes[0]
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				old.renew[0]()
+			})
+		}
+		all.Wait()
+	}
+	put(t, filepath.Join(dir, "token"), "second-token")
+	old := s.table.Load().routes[0]
+	refused()
+	if injected(s) != "second-token" {
+		t.Errorf("%q", injected(s))
+	}
+	put(t, filepath.Join(dir, "token"), "third-token")
+	refused()
+	old.renew[0]()
+	if runs, _ := os.ReadFile(filepath.Join(dir, "runs")); injected(s) != "second-token" || string(runs) != "run\nrun\n" {
+		t.Errorf("%q after %q", injected(s), runs)
+	}
+	// A minute later it may run again.
+	src := s.sources.inOrder()[0]
+	src.command.renewed = src.command.renewed.Add(-renewEvery)
+	refused()
+	if injected(s) != "third-token" {
+		t.Errorf("%q", injected(s))
+	}
+	s.Shutdown(context.Background())
+}
