@@ -28,7 +28,7 @@ type builtin struct {
 var builtins []builtin
 
 func init() {
-	builtins = slices.Concat(lfsBuiltins, gitBuiltins, npmBuiltins, pypiBuiltins,
+	builtins = slices.Concat(lfsBuiltins, gitBuiltins, npmBuiltins, pypiBuiltins, goBuiltins,
 		anthropicBuiltins, openAIBuiltins, modelBuiltins, linkBuiltins, messageBuiltins, answerBuiltins)
 }
 

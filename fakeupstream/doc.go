@@ -43,6 +43,7 @@
 //	/lfs/objects/{x}  Git LFS
 //	/npm/           an npm registry
 //	/pypi/          a Python package index
+//	/goproxy/       a Go module proxy
 //
 // # Streams
 //

@@ -3,7 +3,9 @@ package fakeupstream
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -13,8 +15,19 @@ var linkBuiltins = []builtin{
 	{"/links", "a page of pages= (3) as JSON, with an absolute Link to the others", newLinks},
 }
 
-// absolute returns the URL of a path of the server.
-func (x *Exchange) absolute(path string) string { return x.c.s.URL + path }
+// absolute returns the URL of a path of the server, by that of Options.Names that the request was for, if it was.
+func (x *Exchange) absolute(path string) string {
+	authority := x.rec.Get("Host")
+	name, _, err := net.SplitHostPort(authority)
+	if err != nil {
+		name = authority
+	}
+	if !slices.Contains(x.c.s.opt.Names, name) {
+		return x.c.s.URL + path
+	}
+	scheme, _, _ := strings.Cut(x.c.s.URL, ":")
+	return scheme + "://" + authority + path
+}
 
 // newRedirect is /redirect.
 func newRedirect(p params) (Behaviour, error) {

@@ -15,7 +15,7 @@ import (
 )
 
 var pypiBuiltins = []builtin{
-	{"/pypi/", "a Python package index, simple/ (HTML and JSON) with the packages fake-left and fake-greeter; wants a token", newPyPI},
+	{"/pypi/", "a Python package index, simple/ (HTML and JSON) with the packages fake-left and fake-greeter, whose files are below files= (../../files/); wants a token", newPyPI},
 }
 
 // A pyPackage is a package of the index, of one version.
@@ -73,7 +73,7 @@ func (p *pyPackage) wheel() []byte {
 	return b.Bytes()
 }
 
-// newPyPI is the index. Its links are relative, as pip allows.
+// newPyPI is the index. Its links are relative, as pip allows, unless files= says otherwise.
 func newPyPI(p params) (Behaviour, error) {
 	path, err := url.PathUnescape(p.arg)
 	if err != nil {
@@ -99,7 +99,7 @@ func newPyPI(p params) (Behaviour, error) {
 		}
 		for i := range pyPackages {
 			if pyPackages[i].name == name {
-				return simpleProject(x, &pyPackages[i])
+				return simpleProject(x, &pyPackages[i], p.str("files", "../../files/"))
 			}
 		}
 		return Like("/status/404")(x)
@@ -124,10 +124,10 @@ func simpleIndex(x *Exchange) error {
 	return simple(x, object{"meta": object{"api-version": "1.0"}, "projects": projects}, html)
 }
 
-func simpleProject(x *Exchange, p *pyPackage) error {
+func simpleProject(x *Exchange, p *pyPackage, files string) error {
 	sum := sha256.Sum256(wheels()[p.file()])
 	digest := hex.EncodeToString(sum[:])
-	href := "../../files/" + p.file()
+	href := files + p.file()
 	file := object{"filename": p.file(), "url": href, "hashes": object{"sha256": digest}, "requires-python": ">=3.6"}
 	html := fmt.Sprintf("<!DOCTYPE html>\n<title>%s</title>\n<a href=\"%s#sha256=%s\" data-requires-python=\"&gt;=3.6\">%s</a><br>\n",
 		p.name, href, digest, p.file())

@@ -2,6 +2,7 @@ package fakeupstream_test
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"crypto/sha256"
@@ -9,6 +10,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -102,9 +105,74 @@ func TestPyPI(t *testing.T) {
 	if err := json.Unmarshal([]byte(got), &page); err != nil || len(page.Files) != 1 || resp.Header.Get("Content-Type") != asJSON {
 		t.Errorf("%v, %s", err, got)
 	}
+	up.Set("/pypi/simple/fake-left/", fakeupstream.Like("/pypi/simple/fake-left/?files=https://files.test/"))
+	if _, got := do(t, up, "GET", "/pypi/simple/fake-left/", "", token...); !strings.Contains(got, `href="https://files.test/fake_left-1.1.0-py3-none-any.whl#`) {
+		t.Errorf("files elsewhere: %s", got)
+	}
 	for path, status := range map[string]int{"simple/nothing/": 404, "files/nothing.whl": 404, "nothing": 404} {
 		if resp, _ := do(t, up, "GET", "/pypi/"+path, "", token...); resp.StatusCode != status {
 			t.Errorf("%s: %d", path, resp.StatusCode)
+		}
+	}
+}
+
+func TestGoProxy(t *testing.T) {
+	up := start(t)
+	token := []string{"Authorization", "Basic " + base64.StdEncoding.EncodeToString([]byte("user:x"))}
+	if resp, _ := do(t, up, "GET", "/goproxy/fake.test/left/@v/list", ""); resp.StatusCode != 401 {
+		t.Errorf("without a token: %d", resp.StatusCode)
+	}
+	for path, want := range map[string]string{
+		"fake.test/left/@v/list":           "text/plain; charset=utf-8 v1.0.0\nv1.1.0\n",
+		"fake.test/left/@latest":           `application/json {"Version":"v1.1.0","Time":"2023-11-14T22:13:20Z"}`,
+		"fake.test/left/@v/v1.0.0.info":    `application/json {"Version":"v1.0.0","Time":"2023-11-14T22:13:20Z"}`,
+		"fake.test/greeter/@v/v1.2.0.mod":  "text/plain; charset=utf-8 module fake.test/greeter\n\ngo 1.20\n\nrequire fake.test/left v1.0.0\n",
+		"fake.test/nothing/@v/list":        "text/plain; charset=utf-8 not found: fake.test/nothing/@v/list\n",
+		"sumdb/sum.fake.test/supported":    "text/plain; charset=utf-8 not found: sumdb/sum.fake.test/supported\n",
+		"fake.test/greeter/@v/v1.9.0.info": "text/plain; charset=utf-8 not found: fake.test/greeter/@v/v1.9.0.info\n",
+	} {
+		resp, got := do(t, up, "GET", "/base/goproxy/"+path, "", token...)
+		if got = resp.Header.Get("Content-Type") + " " + got; got != want {
+			t.Errorf("%s: %q, want %q", path, got, want)
+		}
+		if found := !strings.Contains(want, "not found"); found != (resp.StatusCode == 200) {
+			t.Errorf("%s: %d", path, resp.StatusCode)
+		}
+	}
+	resp, got := do(t, up, "GET", "/goproxy/fake.test/greeter/@v/v1.2.0.zip", "", token...)
+	z, err := zip.NewReader(strings.NewReader(got), int64(len(got)))
+	if err != nil || resp.Header.Get("Content-Type") != "application/zip" {
+		t.Fatal(err, resp)
+	}
+	var names []string
+	for _, f := range z.File {
+		names = append(names, f.Name)
+	}
+	if got := strings.Join(names, " "); got != "fake.test/greeter@v1.2.0/go.mod fake.test/greeter@v1.2.0/greeter.go" {
+		t.Errorf("zip of %s", got)
+	}
+}
+
+// TestAbsolute: absolute URLs are by the name that the request was for, if the server has it.
+func TestAbsolute(t *testing.T) {
+	up := fakeupstream.NewTest(t, fakeupstream.Options{Names: []string{"registry.test"}})
+	for host, want := range map[string]string{
+		"registry.test": "https://registry.test/npm/", "registry.test:8443": "https://registry.test:8443/npm/",
+		"else.test": up.URL + "/npm/", "localhost": up.URL + "/npm/",
+	} {
+		req, err := http.NewRequest("GET", up.URL+"/npm/fake-left", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		resp, err := up.Client().Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || !strings.Contains(string(got), `"tarball":"`+want) {
+			t.Errorf("%s: %v, %s", host, err, got)
 		}
 	}
 }
@@ -128,7 +196,7 @@ func client(t *testing.T, up *fakeupstream.Server, name string, args ...string) 
 	cmd.WaitDelay = time.Second
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "HOME="+dir, "NO_PROXY=*", "no_proxy=*",
-		"npm_config_cafile="+ca, "npm_config_update_notifier=false", "PIP_CERT="+ca, "REQUESTS_CA_BUNDLE="+ca, "PIP_CONFIG_FILE="+os.DevNull, "PIP_FIND_LINKS=")
+		"npm_config_cafile="+ca, "npm_config_update_notifier=false", "SSL_CERT_FILE="+ca, "PIP_CERT="+ca, "REQUESTS_CA_BUNDLE="+ca, "PIP_CONFIG_FILE="+os.DevNull, "PIP_FIND_LINKS=")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s\nrequests: %v", name, err, out, up.Requests())
 	}
@@ -159,5 +227,19 @@ func TestRealPip(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(dir, file)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestRealGo(t *testing.T) {
+	up := start(t)
+	for name, value := range map[string]string{
+		"GOPROXY": strings.Replace(up.URL, "https://", "https://agent:s3cret@", 1) + "/goproxy", "GONOSUMDB": "fake.test",
+		"GOFLAGS": "-modcacherw", "GOPATH": t.TempDir(),
+	} {
+		t.Setenv(name, value)
+	}
+	client(t, up, "go", "mod", "download", "fake.test/greeter@latest", "fake.test/left@v1.0.0")
+	if _, err := os.Stat(filepath.Join(os.Getenv("GOPATH"), "pkg/mod/fake.test/greeter@v1.2.0/greeter.go")); err != nil {
+		t.Error(err)
 	}
 }

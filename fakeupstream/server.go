@@ -19,7 +19,8 @@ type Options struct {
 
 	// Names are further DNS names for the certificate, besides localhost,
 	// 127.0.0.1, ::1 and upstream.test. The server's own Client reaches it by
-	// any of them.
+	// any of them, and the absolute URLs of an answer have the one that the
+	// request was for.
 	Names []string
 
 	// BodyLimit is how many bytes of a body are kept, 64 KiB if 0. Size and

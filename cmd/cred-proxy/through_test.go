@@ -78,6 +78,7 @@ func TestThroughEveryBehaviour(t *testing.T) {
 		"/links":    {{"GET", "?pages=3", ""}},
 		"/npm/":     {{"GET", "fake-left", ""}, {"GET", "@fake%2fgreeter", ""}},
 		"/pypi/":    {{"GET", "simple/", ""}, {"GET", "simple/fake-left/", ""}},
+		"/goproxy/": {{"GET", "fake.test/left/@v/list", ""}, {"GET", "fake.test/greeter/@v/v1.2.0.zip", ""}},
 		"/redirect": {{"GET", "?n=1&to=relative", ""}, {"GET", "?n=1&to=absolute&status=308", ""}, {"GET", "?n=2&to=other", ""}},
 		"/reflect":  {{"GET", "?where=header", ""}, {"GET", "?where=body&as=base64&split=2", ""}, {"GET", "?where=trailer&framing=chunked", ""}, {"GET", "?where=reason", ""}},
 		"/sink":     {{"PUT", "", strings.Repeat("0123456789", 30000)}},
