@@ -54,13 +54,15 @@ var clients = []client{
 	{"Claude Code and the Anthropic SDKs", []string{"api.anthropic.com"}, []string{"anthropic"}, func(p *place, s *settings) {
 		s.env("ANTHROPIC_BASE_URL", p.url)
 		s.env("ANTHROPIC_AUTH_TOKEN", placeholder)
+		s.env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1") // to hosts that have no route
 	}},
 	{"the OpenAI SDKs", []string{"api.openai.com"}, []string{"openai"}, func(p *place, s *settings) {
 		s.env("OPENAI_BASE_URL", versioned(p, "/v1"))
 		s.env("OPENAI_API_KEY", placeholder)
 	}},
 	{"Codex", []string{"api.openai.com"}, []string{"openai"}, func(p *place, s *settings) {
-		s.file(".codex/config.toml", `model_provider = "cred-proxy"`, ``,
+		s.file(".codex/config.toml", `model_provider = "cred-proxy"`,
+			`check_for_update_on_startup = false`, `analytics.enabled = false`, `features.plugins = false`, ``, // each at a host that has no route
 			`[model_providers.cred-proxy]`, `name = "cred-proxy"`, `base_url = `+strconv.Quote(versioned(p, "/v1")),
 			`env_key = "OPENAI_API_KEY"`, `wire_api = "responses"`)
 	}},
