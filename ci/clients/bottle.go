@@ -3,7 +3,9 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -68,14 +70,8 @@ func (b *bottle) take(ctx context.Context, s step) error {
 	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
 	b.up.Forget()
-	err := s.do(ctx, b)
-	if err == nil {
-		err = b.judge()
-	}
-	if err == nil {
-		err = b.holdsNoToken()
-	}
-	return err
+	err := errors.Join(s.do(ctx, b), b.judge())
+	return cmp.Or(err, b.holdsNoToken())
 }
 
 func (w *world) newBottle(c client) (*bottle, error) {
@@ -106,14 +102,14 @@ func (b *bottle) version(ctx context.Context, script string) (string, error) {
 }
 
 // recipe has a shell evaluate what the proxy's own command prints for the route, as its user would.
-const recipe = `eval "$("$CRED_PROXY" env -routes "$CLIENTS/routes.json" -url "$PROXY" "$ROUTE")"` + "\n"
+const recipe = `eval "$("$CRED_PROXY" env -routes "$CLIENTS/routes.json" -url "$AT" "$ROUTE")"` + "\n"
 
 // command is a shell that knows what `cred-proxy env` says and runs a script.
 func (b *bottle) command(ctx context.Context, script string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", recipe+script)
 	own(cmd)
 	cmd.Dir = filepath.Join(b.dir, "work")
-	cmd.Env = append(b.env, "PROXY="+b.url, "ROUTE="+b.route)
+	cmd.Env = append(b.env, "AT="+b.url, "ROUTE="+b.route)
 	cmd.WaitDelay = time.Second
 	return cmd
 }

@@ -18,22 +18,26 @@ type client struct {
 
 // clients are all there are, in the table's order.
 func clients() []client {
-	return slices.Concat(gitClients(), httpClients(), modelClients())
+	return slices.Concat(gitClients(), httpClients(), modelClients(), agentClients(), registryClients())
 }
 
 // chosen returns the clients that names, separated by commas, ask for; all of them if there are none.
 func chosen(names string) (list []client, err error) {
-	if names == "" {
-		return clients(), nil
-	}
-	for name := range strings.SplitSeq(names, ",") {
-		before := len(list)
-		for _, c := range clients() {
-			if strings.EqualFold(c.name, name) || strings.HasPrefix(strings.ToLower(c.name), strings.ToLower(name)+" ") {
-				list = append(list, c)
+	wanted := strings.Split(strings.ToLower(names), ",")
+	found := map[string]bool{"": true}
+	for _, c := range clients() {
+		taken := names == ""
+		for _, name := range wanted {
+			if full := strings.ToLower(c.name); full == name || strings.HasPrefix(full, name+" ") {
+				found[name], taken = true, true
 			}
 		}
-		if len(list) == before {
+		if taken {
+			list = append(list, c)
+		}
+	}
+	for _, name := range wanted {
+		if !found[name] {
 			return nil, fmt.Errorf("there is no client %q", name)
 		}
 	}

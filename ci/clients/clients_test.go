@@ -24,7 +24,7 @@ func TestClients(t *testing.T) {
 		t.Skip("it takes seconds")
 	}
 	var table, log strings.Builder
-	err := outer(t.Context(), []string{"-only", "git,curl,Python,requests,Go"}, &table, &log)
+	err := outer(t.Context(), []string{"-only", "git,curl,Python,requests,pip,Go"}, &table, &log)
 	t.Logf("%s\n%s", log.String(), table.String())
 	if err != nil {
 		t.Fatal(err)

@@ -40,6 +40,9 @@ func modelClients() []client {
 			retries(500, "/v1/responses", openai("responses")),
 			prints("an error of the upstream", openai("error"), "BadRequestError 400 invalid_request_error"),
 		}},
+		{name: "Octokit", route: "/github/api/", needs: sdks, version: version("@octokit/rest"), steps: []step{
+			prints("every page of a list, by absolute Link fields", `node "$NPM/sdks/octokit.mjs"`, "?pages=3\n?page=2&pages=3\n?page=3&pages=3"),
+		}},
 	}
 }
 
