@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -95,11 +96,14 @@ func (s *Server) follow() {
 	}
 }
 
-// look looks once at what the tokens come from, and returns when to look again.
+// look looks once at what may have changed, and returns when to look again.
 func (s *Server) look() (again time.Duration) {
 	s.loading.Lock()
 	defer s.loading.Unlock()
 	again = s.poll
+	if s.watch && s.lookAtRoutes() {
+		again = s.poll / settlingLooks
+	}
 	var changes []string
 	for _, src := range s.sources.inOrder() {
 		changed, soon := false, time.Duration(0)
@@ -118,6 +122,48 @@ func (s *Server) look() (again time.Duration) {
 	}
 	s.rotate(changes...)
 	return again
+}
+
+// routesFile is the file that the routes were read from.
+type routesFile struct {
+	followed
+	file string // empty: from none
+}
+
+// maxRoutes bounds a file of routes that is read because it changed.
+const maxRoutes = 64 << 20
+
+// textSum tells what was read from a file from what was read before.
+func textSum(text []byte, err error) [sha256.Size]byte {
+	if err != nil {
+		return sha256.Sum256([]byte("error: " + readError(err).Error()))
+	}
+	return sha256.Sum256(text)
+}
+
+// lookAtRoutes looks at the file of the routes and loads it if it has changed. It reports whether to look again soon.
+func (s *Server) lookAtRoutes() (soon bool) {
+	if s.routes.file == "" {
+		return false
+	}
+	text, err := readRegular(s.routes.file, maxRoutes)
+	changed, soon := s.routes.look(textSum(text, err))
+	if !changed {
+		return soon
+	}
+	if err != nil {
+		err = fmt.Errorf("%s %w", s.routes.file, readError(err))
+	} else {
+		err = s.loadText(text)
+	}
+	if err != nil {
+		s.failed(err.Error())
+		s.warn("watch failed: reload failed: " + err.Error())
+		return false
+	}
+	s.warn("watch ok: reloaded " + s.Routes())
+	s.warn("in force: " + s.Status().String())
+	return false
 }
 
 // lookAtFile looks at the file of a token. It returns when to look again, if that is soon, and reports whether the table

@@ -2,23 +2,36 @@ package proxy
 
 import (
 	"fmt"
+	"os"
 	"sync"
 	"time"
 )
 
 // LoadFile reads a routes.json and loads it as Load does. What goes wrong changes nothing, and is the last error of
-// Status. The error is one of LoadConfig or of Load.
+// Status. The error is one of LoadConfig or of Load. With
+// Options.Watch the file is followed from then on.
 func (s *Server) LoadFile(file string) error {
 	s.loading.Lock()
 	defer s.loading.Unlock()
-	c, err := LoadConfig(file)
+	text, err := os.ReadFile(file)
+	s.routes.file = file
+	s.routes.takes(textSum(text, err))
 	if err == nil {
-		err = s.load(c)
+		err = s.loadText(text)
 	}
 	if err != nil {
 		s.failed(err.Error())
 	}
 	return err
+}
+
+// loadText loads what the file of the routes holds; s.loading is held.
+func (s *Server) loadText(text []byte) error {
+	c, err := ParseConfig(s.routes.file, text)
+	if err != nil {
+		return err
+	}
+	return s.load(c)
 }
 
 // Load resolves a configuration and swaps it in; an error changes nothing. Exchanges under way keep the routes and the

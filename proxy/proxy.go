@@ -82,7 +82,8 @@ type Options struct {
 	Warn     func(string)        // told, one line each, of what an operator must know; may be nil
 	Observer Observer            // told of every finished exchange; may be nil
 	Progress Observer            // told of one that goes up, and when its answer is there; only with an Observer, may be nil
-	Poll     time.Duration       // between two looks at the files of tokens; 2 s if zero
+	Poll     time.Duration       // between two looks at what may change by itself; 2 s if zero
+	Watch    bool                // whether the file of the routes is among that
 	RootCAs  *x509.CertPool      // whom upstreams' certificates must come from; the system's roots if nil
 }
 
@@ -97,6 +98,7 @@ type Server struct {
 	observer Observer
 	progress Observer
 	poll     time.Duration
+	watch    bool
 	roots    *x509.CertPool
 
 	table    atomic.Pointer[table]
@@ -105,6 +107,7 @@ type Server struct {
 	loading sync.Mutex      // held while a table is built and swapped in; taken before mu
 	config  *Config         // the table's; this and the next with loading held
 	sources sources         // of its tokens
+	routes  routesFile      // that it came from
 	secrets map[string]bool // the variables that ever held one
 
 	mu        sync.Mutex
@@ -139,6 +142,7 @@ func New(o Options) *Server {
 	if s.warn == nil {
 		s.warn = func(string) {}
 	}
+	s.watch = o.Watch
 	if s.poll = o.Poll; s.poll <= 0 {
 		s.poll = DefaultPoll
 	}

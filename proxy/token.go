@@ -99,14 +99,14 @@ func (t *TokenSource) read(getenv func(string) string) tokenValue {
 	case t.File == "":
 		return t.value(getenv(t.Env), "unset")
 	}
-	text, err := readTokenFile(t.File)
+	text, err := readRegular(t.File, maxToken)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return t.not(tokenUnset, "missing")
 	case err != nil:
-		return t.not(tokenInvalid, "%v", err)
+		return t.not(tokenInvalid, "%v", readError(err))
 	}
-	return t.value(strings.TrimLeft(text, " \t\r\n"), "empty")
+	return t.value(strings.TrimLeft(string(text), " \t\r\n"), "empty")
 }
 
 // value is the token that a source gave. White space and line breaks at its end are cut, since files and shells leave
@@ -126,39 +126,38 @@ func (t *TokenSource) value(token, ifNone string) tokenValue {
 	return tokenValue{token: NewSecret(token), state: tokenSet}
 }
 
-// readTokenFile returns what is in a file. Its errors go on where the file's name ends, and hold nothing of its content.
-// What is no regular file is not opened: to open a device or a FIFO does something to whoever is at its other end. In
-// case it becomes one meanwhile, nothing waits.
-func readTokenFile(name string) (string, error) {
+// readRegular returns what is in a file of at most that many bytes. What is no regular file is not opened: to open a device
+// or a FIFO does something to whoever is at its other end. In case it becomes one meanwhile, nothing waits.
+func readRegular(name string, most int64) ([]byte, error) {
 	if info, err := os.Stat(name); err != nil {
-		return "", readError(err)
+		return nil, err
 	} else if !info.Mode().IsRegular() {
-		return "", errNotRegular
+		return nil, errNotRegular
 	}
 	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return "", readError(err)
+		return nil, err
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return "", errNotRegular
+		return nil, errNotRegular
 	}
-	text, err := io.ReadAll(io.LimitReader(f, maxToken+1))
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
 	switch {
 	case err != nil:
-		return "", readError(err)
-	case len(text) > maxToken:
-		return "", fmt.Errorf("has more than %d bytes", maxToken)
+		return nil, err
+	case int64(len(text)) > most:
+		return nil, fmt.Errorf("has more than %d bytes", most)
 	}
-	return string(text), nil
+	return text, nil
 }
 
 var errNotRegular = errors.New("is not a regular file")
 
-// readError takes the name of the file out of an error: whoever prints it says that himself.
+// readError is an error of reading a file, in words that go on where its name ends.
 func readError(err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
-		err = path.Err
+		return fmt.Errorf("cannot be read: %w", path.Err)
 	}
-	return fmt.Errorf("cannot be read: %w", err)
+	return err
 }

@@ -29,7 +29,8 @@ type options struct {
 	timeouts   proxy.Timeouts
 	limits     proxy.Limits
 
-	poll time.Duration
+	poll  time.Duration
+	watch bool
 }
 
 func defaultOptions() *options {
@@ -94,6 +95,7 @@ func (o *options) settings() []setting {
 		{"min-rate", "bytes a second of a request's body, once 30 s, or -silence-timeout, were spent waiting for it", (*countValue)(&o.limits.Rate)},
 		{"command-timeout", "for a command to print a token", (*durationValue)(&o.timeouts.Command)},
 		{"poll-interval", "between two looks at the files of tokens", (*durationValue)(&o.poll)},
+		{"watch", "look at the file of the routes as well, and reload them when it changes: 1 or 0", (*onOffValue)(&o.watch)},
 		{"drain-timeout", "to finish what runs when told to stop", (*durationValue)(&o.drain)},
 	}
 }
@@ -204,6 +206,20 @@ func (v *durationValue) Set(s string) error {
 	return nil
 }
 
+type onOffValue bool
+
+func (v *onOffValue) String() string   { return strconv.FormatBool(bool(*v)) }
+func (v *onOffValue) IsBoolFlag() bool { return true }
+func (v *onOffValue) Set(s string) error {
+	on, err := strconv.ParseBool(s)
+	if err != nil {
+		return fmt.Errorf("%q is neither 1 nor 0", s)
+	}
+	*v = onOffValue(on)
+	return nil
+}
+
+// switchValue is one that anything turns on that stands in its variable.
 type switchValue bool
 
 func (v *switchValue) String() string   { return strconv.FormatBool(bool(*v)) }

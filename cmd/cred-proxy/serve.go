@@ -38,7 +38,7 @@ func (p *program) serve(args []string) int {
 	}
 	defer logs.close()
 	srv := proxy.New(proxy.Options{Timeouts: o.timeouts, Limits: o.limits, Peers: o.peers, Getenv: p.getenv, Observer: logs.observer,
-		Poll: o.poll, Warn: func(s string) { p.say("%s", s) }})
+		Poll: o.poll, Watch: o.watch, Warn: func(s string) { p.say("%s", s) }})
 	if err := srv.LoadFile(o.routes); err != nil {
 		return p.fail(err)
 	}
