@@ -111,7 +111,8 @@ func isETag(name []byte) bool { return len(name) == len("etag") && http1.EqualFo
 
 func anyURL(fields []http1.Field) bool {
 	for i := range fields {
-		if mayHoldURL(fields[i].Name) {
+		const lengths = 1<<len("link") | 1<<len("location") | 1<<len("content-location") // which most fields do not have
+		if name := fields[i].Name; lengths>>len(name)&1 != 0 && mayHoldURL(name) {
 			return true
 		}
 	}
