@@ -1,8 +1,13 @@
 package proxy
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -93,20 +98,23 @@ func TestMapBodyHoldsNothing(t *testing.T) {
 }
 
 // refMapBody is what mapping a whole body comes to: every URL is held against every route.
-func refMapBody(table *table, own *route, body string) (out string, foreign int) {
-	begin := regexp.MustCompile(`(?i)^https?:(//|\\/\\/)`)
-	for body != "" {
-		m := begin.FindStringSubmatch(body)
+func refMapBody(table *table, own *route, body string) (_ string, foreign int) {
+	var out strings.Builder
+	begin := regexp.MustCompile(`(?i)https?:(//|\\/\\/)`)
+	for {
+		m := begin.FindStringSubmatchIndex(body)
 		if m == nil {
-			out, body = out+body[:1], body[1:]
-			continue
+			return out.String() + body, foreign
 		}
-		r, n, escaped := refMatch(table, own, body, m[1] != "//")
+		out.WriteString(body[:m[0]])
+		r, n, escaped := refMatch(table, own, body[m[0]:], m[3]-m[2] > len("//"))
 		if r == nil {
 			foreign++
-			out, body = out+body[:1], body[1:]
+			out.WriteString(body[m[0]:m[1]])
+			body = body[m[1]:]
 			continue
 		}
+		body = body[m[0]:]
 		home := "http://p:9099" + strings.TrimSuffix(r.Path, "/")
 		if body = body[n:]; strings.HasPrefix(body, "?") || strings.HasPrefix(body, "#") {
 			home += "/"
@@ -114,15 +122,14 @@ func refMapBody(table *table, own *route, body string) (out string, foreign int)
 		if escaped {
 			home = strings.ReplaceAll(home, "/", `\/`)
 		}
-		out += home
+		out.WriteString(home)
 	}
-	return out, foreign
 }
 
 func refMatch(table *table, own *route, url string, escaped bool) (found *route, n int, _ bool) {
 	var text []byte // without escapes, as far as a pattern can go; ends[i] is where its first i bytes end
 	ends, slashes := []int{0}, 0
-	for i := 0; i < len(url); {
+	for i := 0; i < min(len(url), 200); { // no base URL is as long
 		c := url[i]
 		i++
 		if escaped && c == '\\' && i < len(url) && url[i] == '/' {
@@ -223,5 +230,100 @@ func BenchmarkMapBody(b *testing.B) {
 				m.edit(out, body.Bytes())
 			}
 		})
+	}
+}
+
+// TestMapBodyOnTheWire: whatever framing a body has and wherever its chunks and the upstream's writes split it, net/http
+// gets what mapping the whole comes to, over connections that are kept.
+func TestMapBodyOnTheWire(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	upstream := "http://" + ln.Addr().String()
+	c, err := ParseConfig("f", []byte(fmt.Sprintf(`{"routes": [{"path": "/a/", "upstream": %q, "auth_scheme": "", "token_env": "T", "map_urls_in": ["text/html"]},
+		{"path": "/other/", "upstream": "https://other.test/base", "auth_scheme": "", "token_env": "T"}]}`, upstream)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Options{Getenv: func(string) string { return "token" }})
+	if err := s.Load(c); err != nil {
+		t.Fatal(err)
+	}
+	front, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Serve(front)
+	defer s.Shutdown(t.Context())
+
+	bodies := make(chan string, 1)
+	go func() {
+		for conn, err := ln.Accept(); err == nil; conn, err = ln.Accept() {
+			go sendInPieces(conn, bodies)
+		}
+	}()
+	words := []string{upstream, upstream + "/x", strings.ReplaceAll(upstream, "/", `\/`), "https://other.test/base", "HTTPS://Other.test:443/base/", "https://other.test/bas",
+		"h", "http", "https:/", `\/`, "/", "?", " some text ", strings.Repeat("bulk\n", 2000)}
+	rng := rand.New(rand.NewPCG(3, 4))
+	table := s.table.Load()
+	for range 200 {
+		var body strings.Builder
+		for range rng.IntN(40) {
+			body.WriteString(words[rng.IntN(len(words))])
+		}
+		bodies <- body.String()
+		resp, err := http.Get("http://" + front.Addr().String() + "/a/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		want, _ := refMapBody(table, table.byPath["/a/"], body.String())
+		want = strings.ReplaceAll(want, "//p:9099", "//"+front.Addr().String())
+		want = strings.ReplaceAll(want, `\/p:9099`, `\/`+front.Addr().String())
+		if err != nil || string(got) != want {
+			t.Fatalf("%v: of %q\n%q, want\n%q", err, body.String(), got, want)
+		}
+	}
+}
+
+// sendInPieces answers the requests of a connection with the bodies, in a framing and in writes that follow from the body.
+func sendInPieces(conn net.Conn, bodies <-chan string) {
+	defer conn.Close()
+	br := bufio.NewReader(conn)
+	for {
+		if _, err := http.ReadRequest(br); err != nil {
+			return
+		}
+		body := <-bodies
+		rng := rand.New(rand.NewPCG(uint64(len(body)), 6))
+		framing := rng.IntN(3)
+		message := "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
+		switch framing {
+		case 0:
+			message += fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body)
+		case 1:
+			message += "Connection: close\r\n\r\n" + body
+		case 2:
+			message += "Transfer-Encoding: chunked\r\n\r\n"
+			for body != "" {
+				n := 1 + rng.IntN(min(len(body), 1+rng.IntN(8000)))
+				message += fmt.Sprintf("%x;x\r\n%s\r\n", n, body[:n])
+				body = body[n:]
+			}
+			message += "0\r\nX-Trailer: 1\r\n\r\n"
+		}
+		for message != "" {
+			n := 1 + rng.IntN(min(len(message), 1+rng.IntN(20000)))
+			if _, err := conn.Write([]byte(message[:n])); err != nil {
+				return
+			}
+			message = message[n:]
+		}
+		if framing == 1 {
+			return
+		}
 	}
 }
