@@ -30,13 +30,13 @@ const (
 	chunkEndRoom  = len("\r\n0\r\n\r\n")
 )
 
-// next returns what is to be sent for the n bytes at the start of p, which must not be empty; http1.ErrIncomplete asks
-// for more of the same bytes. After any other error the body can have no end, and must not be given one. What is sent
-// must be released.
-func (c *rechunker) next(p []byte) (send []byte, n int, err error) {
+// next returns what is to be sent for the n bytes at the start of p, which must not be empty, and the content in it;
+// http1.ErrIncomplete asks for more of the same bytes. After any other error the body can have no end, and must not be
+// given one. What is sent must be released.
+func (c *rechunker) next(p []byte) (send, content []byte, n int, err error) {
 	if c.body.InTrailer() {
 		if n, err = c.trailer.Parse(p, c.limits); err != nil {
-			return nil, 0, err
+			return nil, nil, 0, err
 		}
 		c.body.EndTrailer()
 		p = p[:n]
@@ -45,16 +45,17 @@ func (c *rechunker) next(p []byte) (send []byte, n int, err error) {
 	c.buf = http1.TakeBuffer(len(p)+chunkSizeRoom+chunkEndRoom > http1.SmallBuffer)
 	send = c.buf[:chunkSizeRoom]
 	for n < len(p) && !c.body.Done() && !c.body.InTrailer() {
-		run, content, err := c.body.Next(p[n:])
+		run, isContent, err := c.body.Next(p[n:])
 		if err != nil {
 			c.release()
-			return nil, 0, err
+			return nil, nil, 0, err
 		}
-		if content {
+		if isContent {
 			send = append(send, p[n:n+run]...)
 		}
 		n += run
 	}
+	content = send[chunkSizeRoom:]
 	start := chunkSizeRoom
 	if size := len(send) - chunkSizeRoom; size > 0 {
 		c.content += int64(size)
@@ -66,7 +67,7 @@ func (c *rechunker) next(p []byte) (send []byte, n int, err error) {
 	if c.body.Done() {
 		send = append(send, "0\r\n\r\n"...)
 	}
-	return send[start:], n, nil
+	return send[start:], content, n, nil
 }
 
 // release gives back what next returned.

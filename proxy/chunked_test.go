@@ -22,7 +22,7 @@ func rechunk(t *testing.T, body []byte, sizes []byte) (out []byte, took int, con
 	}
 	c := newRechunker(&q, &http1.Limits{Head: 1 << 10, Fields: 8})
 	for there := 0; !c.body.Done(); {
-		send, n, err := c.next(body[took:there])
+		send, _, n, err := c.next(body[took:there])
 		out = append(out, send...)
 		took += n
 		c.release()
@@ -54,7 +54,7 @@ func TestRechunkLarge(t *testing.T) {
 	}
 	c, p, out := newRechunker(&q, DefaultLimits.request()), []byte(body), ""
 	for len(p) > 0 {
-		send, n, err := c.next(p)
+		send, _, n, err := c.next(p)
 		if err != nil || n == 0 || len(send) > http1.LargeBuffer {
 			t.Fatalf("%d bytes for %d, %v", len(send), n, err)
 		}

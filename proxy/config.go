@@ -16,6 +16,8 @@ type Config struct {
 	File   string
 	Routes []RouteConfig // in the file's order
 	Hash   string        // which text this was read from: the first twelve digits of its SHA-256
+
+	LeakGuard LeakGuard // what becomes of requests that hold a token
 }
 
 // RouteConfig is one route as the file has it. This is all that it must say:
@@ -127,7 +129,8 @@ func ParseConfig(file string, data []byte) (*Config, error) {
 		return nil, ConfigErrors{e}
 	}
 	p := configParser{file: file}
-	c := &Config{File: file, Routes: p.document(doc), Hash: fmt.Sprintf("%x", sha256.Sum256(data))[:12]}
+	c := &Config{File: file, Hash: fmt.Sprintf("%x", sha256.Sum256(data))[:12]}
+	p.document(doc, c)
 	if len(p.errs) > 0 {
 		return nil, p.errs
 	}
@@ -144,18 +147,20 @@ func (p *configParser) errorf(where, format string, args ...any) {
 	p.errs = append(p.errs, &ConfigError{File: p.file, Where: where, Msg: fmt.Sprintf(format, args...)})
 }
 
-func (p *configParser) document(doc jsonValue) []RouteConfig {
+func (p *configParser) document(doc jsonValue, c *Config) {
 	if doc.kind != "object" {
 		p.errorf("", "top level must be an object (got %s)", doc.kind)
-		return nil
+		return
 	}
-	p.unknown("", doc, "routes")
+	p.unknown("", doc, "leak_guard", "routes")
+	if v, ok := doc.get("leak_guard"); ok {
+		stringKey(setLeakGuard)(p, "leak_guard", v, c)
+	}
 	list, ok := doc.get("routes")
 	if !ok || list.kind != "array" {
 		p.errorf("", "'routes' must be a list")
-		return nil
+		return
 	}
-	var routes []RouteConfig
 	var wheres []string
 	first := map[string]int{}
 	for i, v := range list.items {
@@ -169,10 +174,9 @@ func (p *configParser) document(doc jsonValue) []RouteConfig {
 		} else {
 			first[r.Path] = i
 		}
-		routes, wheres = append(routes, r), append(wheres, where)
+		c.Routes, wheres = append(c.Routes, r), append(wheres, where)
 	}
-	p.checkClientTokens(wheres, routes)
-	return routes
+	p.checkClientTokens(wheres, c.Routes)
 }
 
 // unknown reports the members of an object that are not among the names.

@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+
+	"credproxy/proxy/redact"
 )
 
 const redacted = "[redacted]"
@@ -78,9 +80,15 @@ func (c *credential) warning(path string) string {
 	return fmt.Sprintf("route %s: %s; its requests get 500", path, c.problem)
 }
 
+// watched is the token as it is looked for.
+func (c *credential) watched() watched {
+	return watched{token: c.token, scheme: c.Scheme, username: c.Username, source: c.Token.place()}
+}
+
 // status is what can be told of the token.
 func (c *credential) status() TokenStatus {
-	return TokenStatus{Source: c.Token.String(), State: string(c.state), Problem: c.problem}
+	return TokenStatus{Source: c.Token.String(), State: string(c.state), Problem: c.problem,
+		Short: c.state == tokenSet && len(c.token.reveal()) < redact.Shortest}
 }
 
 // Line returns the field that is injected, with a stand-in for the token.

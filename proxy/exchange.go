@@ -33,6 +33,8 @@ type exchange struct {
 	headSize int   // bytes of the request's head that are not consumed
 	unread   int64 // bytes of the request's body that are neither consumed nor left to upload
 	upload   *upload
+	watch    *watch      // what looks for tokens
+	guard    *bodyGuard  // for those in the part of the request's body that is not there yet; nil: not looked at
 	headBy   time.Time   // when a head of the response that has begun must be there
 	closing  bool        // the response says Connection: close
 	agentErr error       // writing to the agent failed
@@ -142,14 +144,18 @@ func (x *exchange) readHead() (_ *Refusal, ok bool) {
 
 // choose finds the request's route, or the reason to refuse it. The order of the checks is the contract's.
 func (x *exchange) choose() *Refusal {
+	t := x.srv.table.Load()
+	path, _, _ := bytes.Cut(x.req.Target, []byte("?"))
+	if refusal := x.guardHead(t, path); refusal != nil {
+		return refusal
+	}
 	scratch := http1.TakeBuffer(false)
 	refusal := admit(&x.req, scratch)
 	http1.ReturnBuffer(scratch)
 	if refusal != nil {
 		return refusal
 	}
-	path, _, _ := bytes.Cut(x.req.Target, []byte("?"))
-	r := x.srv.table.Load().find(path)
+	r := t.find(path)
 	if r == nil {
 		return refuseNoRoute.because(" for %s", pyRepr(path))
 	}
@@ -164,7 +170,10 @@ func (x *exchange) choose() *Refusal {
 		return r.refusal
 	}
 	x.route = r
-	return checkLength(&x.req, r.Chunked)
+	if refusal := checkLength(&x.req, r.Chunked); refusal != nil {
+		return refusal
+	}
+	return x.guardBody()
 }
 
 // compose puts the request that goes up into out, and as much of its body as is there; both are then consumed.
@@ -242,7 +251,7 @@ func (x *exchange) ask(up *upstreamConn) error {
 			x.agent.sock.writeWithin(x.srv.timeouts.Silence)
 			x.agent.sock.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n")) // an error will come again
 		}
-		x.upload = startUpload(x.agent, up, x.unread, newRechunker(&x.req, x.srv.heads.up))
+		x.upload = startUpload(x.agent, up, x.unread, newRechunker(&x.req, x.srv.heads.up), x.guard)
 	}
 	err := x.readResponse(up)
 	if err != nil && x.upload != nil {
@@ -282,6 +291,7 @@ func (x *exchange) ending() ending {
 // countUpload takes an upload that has ended into account.
 func (x *exchange) countUpload() {
 	x.event.BytesIn += x.upload.content
+	x.event.Leaked = x.event.Leaked || x.guard != nil && x.guard.leaked
 	x.unread = x.upload.left.Load()
 }
 

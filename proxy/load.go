@@ -114,6 +114,7 @@ func (s *Server) install(c *Config, tokens sources) error {
 		return err
 	}
 	t.generation, t.hash, t.since = s.table.Load().generation+1, c.Hash, time.Now()
+	s.watchFor(t, t.since)
 	s.mu.Lock()
 	s.table.Store(t)
 	for o, u := range s.upstreams {
@@ -169,6 +170,7 @@ type TokenStatus struct {
 	Source  string // what the operator named: "env NAME", "file PATH", "command WORD"
 	State   string // "set", "unset", "invalid", or "not run" of a command that was not
 	Problem string // why it is not set, in words that name the source; or empty
+	Short   bool   // it is set, and too short to be watched for
 }
 
 // Ready reports whether every token is there; no route is refused for want of one.

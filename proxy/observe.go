@@ -26,7 +26,8 @@ type Event struct {
 	FirstByte  time.Duration // from Time until the head of the answer was written
 	Duration   time.Duration // from Time until the end
 	Connection string        // how the upstream was reached, one of Connections; empty where it was not asked
-	Redactions int           // what was taken out of the answer
+	Redactions int           // tokens that were masked in the answer, or for which it was broken off
+	Leaked     bool          // the request held a token
 	Peer       net.Addr      // the agent
 
 	// ForeignURLs is how many of the URLs that the route maps lead to no route of the table: they crossed as they were.
@@ -158,6 +159,12 @@ func LogTo(w io.Writer) Observer {
 		}
 		if e.Broken != "" {
 			end += " broken: " + e.Broken
+		}
+		if e.Leaked {
+			end += " leaked token"
+		}
+		if e.Redactions > 0 {
+			end += fmt.Sprintf(" redactions: %d", e.Redactions)
 		}
 		if e.ForeignURLs > 0 {
 			end += fmt.Sprintf(" foreign URLs: %d", e.ForeignURLs)

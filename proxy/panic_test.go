@@ -86,7 +86,7 @@ func TestPanicSaysNoSecret(t *testing.T) {
 // TestPanicElsewhere: a defect on a goroutine that works for an agent beside its own costs the connection, too.
 func TestPanicElsewhere(t *testing.T) {
 	for name, work := range map[string]func(a *agent){
-		"upload": func(a *agent) { <-startUpload(a, nil, 5, nil).done },
+		"upload": func(a *agent) { <-startUpload(a, nil, 5, nil, nil).done },
 		"dial": func(a *agent) {
 			if c, err := a.connect(nil, true); c != nil || err == nil {
 				t.Errorf("connected, %v", err)

@@ -125,7 +125,9 @@ type Server struct {
 		last  string
 		at    time.Time
 	}
-	kept kept // the upstreams' idle connections
+	former []watched // tokens that went out of force lately; loading is held
+	leaks  leaks
+	kept   kept // the upstreams' idle connections
 }
 
 // New returns a Server without routes.
@@ -273,6 +275,7 @@ func (s *Server) sweep() {
 			s.mu.Lock()
 			agents, upstreams := s.snapshot(), slices.Collect(maps.Values(s.upstreams))
 			s.mu.Unlock()
+			s.forget(now)
 			for _, a := range agents {
 				a.sweep()
 			}

@@ -27,6 +27,7 @@ var (
 	refuseTargetTooLong  = Refusal{414, "target-too-long", "request target too long"}
 	refuseHeadTooLarge   = Refusal{431, "head-too-large", "request head too large"}
 	refuseTooManyFields  = Refusal{431, "too-many-fields", "too many header fields"}
+	refuseLeaked         = Refusal{403, "leaked-token", "cred-proxy: the request holds a token that only the proxy may have: it leaked earlier"}
 	refuseMethod         = Refusal{501, "method", "Unsupported method"}
 	refuseAbsolute       = Refusal{400, "absolute-form", "absolute-form request target refused: set a base URL (for example ANTHROPIC_BASE_URL), not HTTP_PROXY"}
 	refusePath           = Refusal{400, "path", "path refused"}
@@ -48,7 +49,7 @@ var (
 // Refusals returns every refusal there is, in the order in which an exchange can meet them.
 func Refusals() []Refusal {
 	return slices.Clone([]Refusal{refusePeer, refuseBusy, refuseMalformed, refuseHeadTimeout, refuseTargetTooLong, refuseHeadTooLarge,
-		refuseTooManyFields, refuseMethod, refuseAbsolute, refusePath, refusePush, refuseNoRoute, refuseClientToken, refuseRule, refuseToken,
+		refuseTooManyFields, refuseLeaked, refuseMethod, refuseAbsolute, refusePath, refusePush, refuseNoRoute, refuseClientToken, refuseRule, refuseToken,
 		refuseLength, refuseEncoding, refuseChunked, refuseBodyTimeout, refuseBodySlow, refuseUpstream, refuseResponseHead, refuseUpstreamSilent})
 }
 

@@ -3,6 +3,7 @@ package proxy
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,6 +18,7 @@ type route struct {
 	renew    []func()      // what to do when the upstream refuses a token: see tokenValue
 	refusal  *Refusal      // what every request gets, if a token cannot be used; else nil
 	shape    shape         // of its refusals, for whom asks for JSON
+	watched  []watched     // its tokens
 	callers  *callers      // who may use it; nil: everybody
 	rules    *rules        // which requests are refused; nil: none
 	target   string        // what takes the prefix's place in a request target: the base path and one slash
@@ -60,6 +62,9 @@ func newRoute(rc *RouteConfig, valueOf func(*TokenSource) tokenValue, sets nameS
 		if c.renew != nil {
 			r.renew = append(r.renew, c.renew)
 		}
+		if c.state == tokenSet {
+			r.watched = append(r.watched, c.watched())
+		}
 		lines += c.field.reveal()
 	}
 	for _, f := range rc.Set {
@@ -76,7 +81,10 @@ type table struct {
 	homes   homes
 	search  *urlSearch // nil where no route needs one
 	lengths []int      // of the paths, each once, longest first
+	watched []watched  // the tokens of all routes, each once
+	watch   atomic.Pointer[watch]
 
+	leakGuard  LeakGuard
 	generation uint64    // how many tables there were before, and this one
 	hash       string    // of the routes.json
 	since      time.Time // when it was swapped in
@@ -85,7 +93,7 @@ type table struct {
 // newTable resolves a configuration. valueOf gives what came from a source, upstreamOf the connections to an origin, which
 // tables share.
 func newTable(c *Config, valueOf func(*TokenSource) tokenValue, upstreamOf func(origin) (*upstream, error)) (*table, error) {
-	t, sets := &table{byPath: map[string]*route{}}, nameSets{}
+	t, sets := &table{byPath: map[string]*route{}, leakGuard: c.LeakGuard}, nameSets{}
 	for _, rc := range c.ByPrefix() {
 		r := newRoute(&rc, valueOf, sets)
 		var err error
@@ -93,6 +101,11 @@ func newTable(c *Config, valueOf func(*TokenSource) tokenValue, upstreamOf func(
 			return nil, err
 		}
 		r.table = t
+		for _, w := range r.watched {
+			if !slices.ContainsFunc(t.watched, func(known watched) bool { return known.same(&w) }) {
+				t.watched = append(t.watched, w)
+			}
+		}
 		t.routes = append(t.routes, r)
 		t.byPath[r.Path] = r
 		if n := len(r.Path); len(t.lengths) == 0 || t.lengths[len(t.lengths)-1] != n {

@@ -14,6 +14,7 @@ type upload struct {
 	up    *upstreamConn
 
 	chunks *rechunker // of a chunked body; else nil
+	guard  *bodyGuard // nil: nobody wants to see the body
 
 	left    atomic.Int64 // bytes not yet read from the agent; unknown up to the end of a chunked body
 	stopped atomic.Bool
@@ -31,8 +32,8 @@ type upload struct {
 
 // startUpload begins to send the next n bytes of the agent's connection, or what chunks makes of them. Until it is done,
 // nobody else may read there.
-func startUpload(a *agent, up *upstreamConn, n int64, chunks *rechunker) *upload {
-	u := &upload{agent: a, up: up, chunks: chunks, done: make(chan struct{})}
+func startUpload(a *agent, up *upstreamConn, n int64, chunks *rechunker, guard *bodyGuard) *upload {
+	u := &upload{agent: a, up: up, chunks: chunks, guard: guard, done: make(chan struct{})}
 	u.left.Store(n)
 	go u.run()
 	return u
@@ -43,11 +44,15 @@ func (u *upload) run() {
 	defer func() { u.ended.Store(time.Now().UnixNano()) }()
 	defer u.agent.survive()
 	for rd := &u.agent.rd; u.left.Load() > 0; {
-		p, n, err := u.next(rd.Buffered())
+		p, content, n, err := u.next(rd.Buffered())
 		if err == http1.ErrIncomplete {
 			if err = u.fill(); err == nil {
 				continue
 			}
+		}
+		if err == nil && u.guard.look(content) != nil {
+			rd.Consume(n)
+			err = errLeaked
 		}
 		if err != nil {
 			if !u.stopped.Load() {
@@ -63,26 +68,27 @@ func (u *upload) run() {
 	}
 }
 
-// next returns what is to be sent for the n bytes at the start of p; http1.ErrIncomplete asks for more of them.
-func (u *upload) next(p []byte) (send []byte, n int, err error) {
+// next returns what is to be sent for the n bytes at the start of p, and the content in it; http1.ErrIncomplete asks for
+// more of them.
+func (u *upload) next(p []byte) (send, content []byte, n int, err error) {
 	left := u.left.Load()
 	switch {
 	case len(p) == 0:
-		return nil, 0, http1.ErrIncomplete
+		return nil, nil, 0, http1.ErrIncomplete
 	case u.chunks != nil:
-		send, n, err = u.chunks.next(p)
+		send, content, n, err = u.chunks.next(p)
 		u.content = u.chunks.content
 		if u.chunks.body.Done() {
 			left = 0
 		}
 	default:
 		n = int(min(int64(len(p)), left))
-		send = p[:n]
+		send, content = p[:n], p[:n]
 		u.content += int64(n)
 		left -= int64(n)
 	}
 	u.left.Store(left)
-	return send, n, err
+	return send, content, n, err
 }
 
 // fill waits for more from the agent.
@@ -147,6 +153,8 @@ func (u *upload) refusal() *Refusal {
 	switch err := u.agentErr; {
 	case isTimeout(err):
 		return &refuseBodyTimeout
+	case err == errLeaked:
+		return &refuseLeaked
 	case err == errTooSlow:
 		return refuseBodySlow.because(": less than %d bytes a second", limits.Rate)
 	case err == http1.ErrHeadTooLarge:

@@ -40,11 +40,14 @@ func (p *program) check(args []string) int {
 	for _, r := range config.ByPrefix() {
 		for _, c := range r.Credentials {
 			token := config.TokenStatus(&c, p.getenv, *run)
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Path, r.Upstream, c.Line(), token.Source, token.State)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Path, r.Upstream, c.Line(), token.Source, state(token))
 			remarks = append(remarks, remarksOn(r.Path, &c.Token, token)...)
 		}
 	}
 	w.Flush()
+	if config.LeakGuard != "" {
+		fmt.Fprintf(p.stdout, "leak guard: %s\n", config.LeakGuard)
+	}
 	for _, line := range slices.Compact(slices.Sorted(slices.Values(remarks))) {
 		p.say("%s", line)
 	}
@@ -52,6 +55,14 @@ func (p *program) check(args []string) int {
 		showDetails(p.stdout, &r, p.getenv)
 	}
 	return exitOK
+}
+
+// state is the state of a token as the table has it.
+func state(t proxy.TokenStatus) string {
+	if t.Short {
+		return t.State + ", too short to be watched for"
+	}
+	return t.State
 }
 
 // remarksOn is what is said of a token besides its state: why what is no variable is of no use, and whether the world can

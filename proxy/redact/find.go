@@ -5,7 +5,7 @@ import (
 )
 
 // find adds all occurrences in p to f, in no order and some twice.
-func (m *Matcher) find(p []byte, f *found) {
+func (m *matcher) find(p []byte, f *found) {
 	if len(p) >= m.shortest {
 		m.plain(p, f)
 		m.escaped(p, f)
@@ -14,7 +14,7 @@ func (m *Matcher) find(p []byte, f *found) {
 }
 
 // plain adds the occurrences in p as it stands.
-func (m *Matcher) plain(p []byte, f *found) {
+func (m *matcher) plain(p []byte, f *found) {
 	x, bitmap, step, load := m.hasher, m.bitmap, m.step, m.second+8
 	i := 0
 	for four := 3*step + load; i+four <= len(p); i += 4 * step { // the processor works on all of them at a time
@@ -38,7 +38,7 @@ func (m *Matcher) plain(p []byte, f *found) {
 }
 
 // confirm adds the occurrences of which the gram of that hash at p[i] is a part.
-func (m *Matcher) confirm(p []byte, i int, h uint64, f *found) {
+func (m *matcher) confirm(p []byte, i int, h uint64, f *found) {
 	if m.bitmap.bit(h)&1 == 0 {
 		return
 	}
@@ -118,7 +118,7 @@ var hexValue = func() (t [256]byte) {
 }()
 
 // escaped adds the occurrences that have escapes in them.
-func (m *Matcher) escaped(p []byte, f *found) {
+func (m *matcher) escaped(p []byte, f *found) {
 	percent, backslash := index(p, 0, '%'), index(p, 0, '\\')
 	mixed := percent < len(p) && backslash < len(p)
 	for {
@@ -155,7 +155,7 @@ func index(p []byte, i int, c byte) int {
 
 // around adds the occurrences of which the escape at p[e] may be a part, or one that follows so soon that they could
 // have both. It returns up to where it has seen all escapes.
-func (m *Matcher) around(p []byte, e int, v view, f *found) int {
+func (m *matcher) around(p []byte, e int, v view, f *found) int {
 	start := e
 	for start > 0 && e-start < m.longest && m.class[p[start-1]]&inPattern != 0 {
 		start--
@@ -215,7 +215,7 @@ func skip(p []byte, i int, v view, n int) int {
 }
 
 // hex adds the occurrences that are written in hexadecimal digits.
-func (m *Matcher) hex(p []byte, f *found) {
+func (m *matcher) hex(p []byte, f *found) {
 	step := 2 * m.shortest
 	for i := step - 1; i < len(p); i += step {
 		if hexValue[p[i]] > 15 {
@@ -237,7 +237,7 @@ func (m *Matcher) hex(p []byte, f *found) {
 }
 
 // digits adds the occurrences in the digits of p from start on.
-func (m *Matcher) digits(p []byte, start int, f *found) {
+func (m *matcher) digits(p []byte, start int, f *found) {
 	if (len(p)-start)/2 < m.shortest {
 		return
 	}

@@ -45,8 +45,11 @@ import (
 // Shortest is how many bytes a secret must have to be looked for: shorter ones are found in what is none.
 const Shortest = 8
 
-// Matcher finds a fixed set of secrets. It is immutable and may be used by any number of goroutines.
-type Matcher struct {
+// Matcher finds a fixed set of secrets. It is immutable and may be used by any number of goroutines. It cannot be printed:
+// whatever holds one holds two pointers to what it knows, and no verb of fmt follows the second.
+type Matcher struct{ *matcher }
+
+type matcher struct {
 	patterns          []pattern
 	shortest, longest int // of the patterns, in bytes
 
@@ -89,7 +92,7 @@ const (
 
 // New returns a Matcher of the secrets that are not too short, or nil if there are none. They are known by their index.
 func New(secrets []Secret) *Matcher {
-	m := &Matcher{grams: map[uint64][]place{}}
+	m := &matcher{grams: map[uint64][]place{}}
 	known := map[string]bool{}
 	for i := range secrets {
 		for _, text := range secrets[i].patterns() {
@@ -120,11 +123,11 @@ func New(secrets []Secret) *Matcher {
 	m.index()
 	m.findHeads()
 	m.scratch.New = func() any { return new(make([]byte, max(1<<10, 4*m.longest))) }
-	return m
+	return &Matcher{m}
 }
 
 // index fills the bitmap with the grams at the end of every pattern.
-func (m *Matcher) index() {
+func (m *matcher) index() {
 	m.gram = min(max(m.shortest/2, 7), 10)
 	m.step = min(m.shortest-m.gram+1, 32)
 	m.second, m.mask = max(m.gram-8, 0), ^uint64(0)
@@ -175,7 +178,7 @@ func (b bitmap) bit(h uint64) uint64 { return b[h>>32&uint64(len(b)-1)] >> (h & 
 func (b bitmap) set(h uint64) { b[h>>32&uint64(len(b)-1)] |= 1 << (h & 63) }
 
 // findHeads collects how the patterns begin.
-func (m *Matcher) findHeads() {
+func (m *matcher) findHeads() {
 	longest, hexLongest := map[string]int{}, map[string]int{}
 	for _, p := range m.patterns {
 		h := p.text[:headSize]
@@ -193,7 +196,7 @@ func (m *Matcher) findHeads() {
 
 // Mask overwrites every occurrence in p, which is a whole text, with "*" and returns how many there were. Occurrences
 // that overlap are one.
-func (m *Matcher) Mask(p []byte) int {
+func (m *matcher) Mask(p []byte) int {
 	var f found
 	m.find(p, &f)
 	if len(f.spans) == 0 {
@@ -211,7 +214,7 @@ func (m *Matcher) Mask(p []byte) int {
 }
 
 // Find returns the index of a secret that occurs in p, or -1.
-func (m *Matcher) Find(p []byte) int {
+func (m *matcher) Find(p []byte) int {
 	var f found
 	m.find(p, &f)
 	if len(f.spans) == 0 {

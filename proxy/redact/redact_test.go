@@ -287,6 +287,9 @@ func TestNoAllocation(t *testing.T) {
 		if n := testing.AllocsPerRun(20, func() { s.Next(p) }); n > 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
+		if n := testing.AllocsPerRun(20, func() { m.Find(p) }); n > 0 {
+			t.Errorf("%s: %v allocations to find nothing", name, n)
+		}
 	}
 }
 

@@ -3,6 +3,8 @@ package redact
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
+	"io"
 	"strings"
 )
 
@@ -12,6 +14,9 @@ type Secret struct {
 	Scheme   string  // the word before it where it is sent, or empty
 	Username *string // if it is sent as the password of a Basic credential
 }
+
+// Format prints nothing of it.
+func (Secret) Format(f fmt.State, _ rune) { io.WriteString(f, "[redacted]") }
 
 // patterns returns the texts to look for, none if the secret is too short.
 func (s *Secret) patterns() (p []string) {

@@ -91,7 +91,7 @@ func (s *Stream) mask(p []byte) (n, back int) {
 }
 
 // beginning returns how many bytes at the end of p may be the beginning of an occurrence.
-func (m *Matcher) beginning(p []byte) int {
+func (m *matcher) beginning(p []byte) int {
 	if len(p) == 0 || m.class[p[len(p)-1]]&inText == 0 {
 		return 0
 	}
@@ -118,7 +118,7 @@ func (m *Matcher) beginning(p []byte) int {
 }
 
 // beginningIn is beginning for one view of a text.
-func (m *Matcher) beginningIn(p []byte, v view) int {
+func (m *matcher) beginningIn(p []byte, v view) int {
 	rest := unfinished(p, v)
 	whole := p[:len(p)-rest]
 	n, from := 0, 0 // units, and where the first of them is, behind the last that no pattern has
@@ -154,7 +154,7 @@ func begins(p []byte, v view, head string) bool {
 }
 
 // beginningHex is beginning for hexadecimal digits.
-func (m *Matcher) beginningHex(p []byte) int {
+func (m *matcher) beginningHex(p []byte) int {
 	start := len(p)
 	for start > 0 && len(p)-start < 2*m.longest && hexValue[p[start-1]] < 16 {
 		start--

@@ -1,0 +1,80 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// loadTokens loads routes that have these tokens.
+func loadTokens(t *testing.T, s *Server, env map[string]string, tokens ...string) {
+	t.Helper()
+	var routes []string
+	for i, token := range tokens {
+		name := fmt.Sprintf("T%d", i)
+		env[name] = token
+		routes = append(routes, fmt.Sprintf(`{"path": "/%d/", "upstream": "https://h", "auth_scheme": "Bearer", "token_env": %q}`, i, name))
+	}
+	c, err := ParseConfig("f", []byte(`{"routes": [`+strings.Join(routes, ",")+`]}`))
+	if err == nil {
+		err = s.Load(c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestFormerTokens: the tokens of a table that was replaced are looked for ten minutes longer, however often it is
+// replaced in the meantime, and then no more.
+func TestFormerTokens(t *testing.T) {
+	env := map[string]string{}
+	s := New(Options{Getenv: func(name string) string { return env[name] }})
+	watched := func(token string) bool {
+		m := s.table.Load().watch.Load().matcher
+		return m != nil && m.Find([]byte("x"+token)) >= 0
+	}
+	loadTokens(t, s, env, "the-first-token", "a-token-that-stays")
+	loadTokens(t, s, env, "the-second-token", "a-token-that-stays")
+	loadTokens(t, s, env, "the-third-token", "a-token-that-stays", "short")
+	for _, token := range []string{"the-first-token", "the-second-token", "the-third-token", "a-token-that-stays"} {
+		if !watched(token) {
+			t.Errorf("%s is not looked for", token)
+		}
+	}
+	if watched("short") {
+		t.Error("a short token is looked for")
+	}
+	s.forget(time.Now().Add(watchedFor - time.Minute))
+	if !watched("the-first-token") {
+		t.Error("a former token was forgotten too early")
+	}
+	s.forget(time.Now().Add(watchedFor + time.Second))
+	if watched("the-first-token") || watched("the-second-token") || len(s.former) > 0 {
+		t.Error("a former token was not forgotten")
+	}
+	if !watched("the-third-token") || !watched("a-token-that-stays") {
+		t.Error("a token in force was forgotten")
+	}
+	loadTokens(t, s, env)
+	s.forget(time.Now().Add(watchedFor + time.Second))
+	if watched("the-third-token") {
+		t.Error("a former token was not forgotten")
+	}
+}
+
+// TestWatchIsNotPrinted: what looks for tokens can be printed without saying one.
+func TestWatchIsNotPrinted(t *testing.T) {
+	env := map[string]string{}
+	s := New(Options{Getenv: func(name string) string { return env[name] }})
+	loadTokens(t, s, env, "the-first-token")
+	loadTokens(t, s, env, "the-second-token")
+	table := s.table.Load()
+	for _, v := range []any{table.watched, table.watched[0].secret(), table.watch.Load(), s.former, table.routes[0]} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+			if text := fmt.Sprintf(verb, v); strings.Contains(text, "the-first") || strings.Contains(text, "the-second") {
+				t.Errorf("%T by %s: %s", v, verb, text)
+			}
+		}
+	}
+}
