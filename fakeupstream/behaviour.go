@@ -29,7 +29,7 @@ var builtins []builtin
 
 func init() {
 	builtins = slices.Concat(lfsBuiltins, gitBuiltins, npmBuiltins, pypiBuiltins, goBuiltins,
-		anthropicBuiltins, openAIBuiltins, modelBuiltins, linkBuiltins, messageBuiltins, answerBuiltins)
+		anthropicBuiltins, openAIBuiltins, modelBuiltins, linkBuiltins, messageBuiltins, websocketBuiltins, answerBuiltins)
 }
 
 // Behaviours returns the paths of the built-in behaviours, each with a line

@@ -32,6 +32,7 @@
 //	/trailers       trailers behind the answer
 //	/early          an answer before the body is read
 //	/hang           no answer
+//	/ws             a WebSocket
 //	/v1/messages    the Anthropic API, with
 //	/v1/messages/count_tokens  and
 //	/v1/models      and

@@ -52,7 +52,7 @@ func getAnother(c net.Conn, br *bufio.Reader, head, body string) (answer, error)
 			continue
 		}
 		got, err := io.ReadAll(resp.Body)
-		for _, hop := range []string{"Connection", "Keep-Alive", "Trailer"} {
+		for _, hop := range []string{"Connection", "Keep-Alive", "Trailer", "Upgrade"} {
 			resp.Header.Del(hop)
 		}
 		return answer{resp.Status, resp.Header, string(got), resp.Trailer}, err
@@ -93,6 +93,7 @@ func TestThroughEveryBehaviour(t *testing.T) {
 		"/v1/models/{x}":            {{"GET", "../models/fake-1", ""}},
 		"/v1/responses":             {{"POST", "", fmt.Sprintf(input, false)}, {"POST", "", fmt.Sprintf(input, true)}},
 		"/info/lfs/objects/batch":   {{"POST", "", fmt.Sprintf(batch, 7)}},
+		"/ws":                       {{"GET", "", ""}}, // no handshake: for those see TestThroughWebSocket
 		"/lfs/objects/{x}":          {{"GET", "../objects/" + strings.Repeat("0", 64), ""}},
 	}
 	up := fakeupstream.NewTest(t)
