@@ -34,6 +34,8 @@ type agent struct {
 	rested  uint64
 	restful atomic.Bool // it did nothing but wait for a request between the last two sweeps
 
+	tunnel atomic.Pointer[tunnel] // what the exchange under way has become; or nil
+
 	mu     sync.Mutex
 	gone   bool               // the agent left, or is to be cut off
 	up     *upstreamConn      // what the exchange under way holds
@@ -142,7 +144,11 @@ func (a *agent) closeIdle() {
 // whoever closes its side does not wait for an answer.
 func (a *agent) sweep() {
 	busy := a.busy.Load()
-	if busy != 0 && busy == a.seen && a.sock.gone() {
+	if t := a.tunnel.Load(); t != nil { // which reads the agent itself
+		if a.srv.draining.Load() && t.quiet(time.Now()) > quietFor {
+			a.abandon()
+		}
+	} else if busy != 0 && busy == a.seen && a.sock.gone() {
 		a.abandon()
 	}
 	served := a.served.Load()

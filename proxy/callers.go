@@ -126,6 +126,8 @@ type callers struct {
 	tokens  [][sha256.Size]byte // their hashes: comparing two tells nothing of their lengths either
 	places  *nameSet            // the fields in which one is looked for: those that do not cross
 	crosses *nameSet            // those in which none may be, since their values do; nil: none
+
+	subprotocols bool // one may also be among an agent's, where those that are a credential do not cross
 }
 
 // newCallers returns nil for a route that is open to all. warning is what the operator is told.
@@ -138,7 +140,7 @@ func newCallers(rc *RouteConfig, valueOf func(*TokenSource) tokenValue, of []cre
 	if problem != "" {
 		return &callers{refused: refuseToken.saying("cred-proxy: %s", problem)}, fmt.Sprintf("route %s: %s; its requests get 500", rc.Path, problem)
 	}
-	c = &callers{places: dropped}
+	c = &callers{places: dropped, subprotocols: rc.WebSocket}
 	for _, t := range tokens {
 		c.tokens = append(c.tokens, sha256.Sum256([]byte(t)))
 	}
@@ -169,6 +171,11 @@ func (c *callers) refusal(q *http1.Request) *Refusal {
 		case c.crosses != nil && c.crosses.has(f.Name):
 			if c.presents(f.Value) {
 				return refuseClientToken.saying("cred-proxy: %s crosses on this route: present the client token in another field", f.Name)
+			}
+		case c.subprotocols && len(f.Name) == len(subprotocols) && bytes.EqualFold(f.Name, []byte(subprotocols)):
+			for item := range listItems(f.Value) {
+				credential, closed := closedSubprotocol(item)
+				presented = presented || closed && c.isToken(credential)
 			}
 		case c.places.has(f.Name):
 			presented = presented || c.presents(f.Value)

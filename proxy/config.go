@@ -35,6 +35,7 @@ type RouteConfig struct {
 	ClientToken ClientTokenConfig  // what an agent must present; the zero one: nothing
 	Refusals    string             // "anthropic", "openai" or "text": how they are written; empty: as the upstream's host does
 	Chunked     bool               // chunked request bodies are passed on and not refused
+	WebSocket   bool               // an agent may open WebSockets
 	LeaveURLs   bool               // URLs in answers are not mapped
 	MapURLsIn   []string           // the media types of the bodies in which they are, in lower case
 
@@ -215,6 +216,7 @@ var routeKeys = []struct {
 	{"client_token_env", false, stringKey(setClientTokenEnv)},
 	{"client_token_file", false, stringKey(setClientTokenFile)},
 	{"chunked_bodies", false, stringKey(setChunked)},
+	{"upgrade", false, (*configParser).upgrade},
 	{"map_urls", false, (*configParser).mapURLs},
 	{"map_urls_in", false, (*configParser).mapURLsIn},
 }

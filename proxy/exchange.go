@@ -26,21 +26,22 @@ type exchange struct {
 	*heads        // nil once the response's head is composed: a stream can last for hours
 	out    []byte // the request while it is sent, then what is not yet written of the response
 
-	route    *route
-	shape    shape // of a refusal
-	isHead   bool  // the request's method is HEAD
-	safe     bool  // it is GET, HEAD or OPTIONS: nothing happens if an upstream sees it twice
-	headSize int   // bytes of the request's head that are not consumed
-	unread   int64 // bytes of the request's body that are neither consumed nor left to upload
-	upload   *upload
-	watch    *watch      // what looks for tokens
-	guard    *bodyGuard  // for those in the part of the request's body that is not there yet; nil: not looked at
-	headBy   time.Time   // when a head of the response that has begun must be there
-	closing  bool        // the response says Connection: close
-	agentErr error       // writing to the agent failed
-	mapped   bool        // the head of the response is that of a body in which URLs are mapped
-	mapper   *bodyMapper // maps them, if there is such a body; else nil
-	event    Event
+	route     *route
+	handshake *handshake // what the request is besides; or nil
+	shape     shape      // of a refusal
+	isHead    bool       // the request's method is HEAD
+	safe      bool       // it is GET, HEAD or OPTIONS: nothing happens if an upstream sees it twice
+	headSize  int        // bytes of the request's head that are not consumed
+	unread    int64      // bytes of the request's body that are neither consumed nor left to upload
+	upload    *upload
+	watch     *watch      // what looks for tokens
+	guard     *bodyGuard  // for those in the part of the request's body that is not there yet; nil: not looked at
+	headBy    time.Time   // when a head of the response that has begun must be there
+	closing   bool        // the response says Connection: close
+	agentErr  error       // writing to the agent failed
+	mapped    bool        // the head of the response is that of a body in which URLs are mapped
+	mapper    *bodyMapper // maps them, if there is such a body; else nil
+	event     Event
 }
 
 // unknown is how much is unread of a request that was not understood.
@@ -94,6 +95,9 @@ func (x *exchange) serve() ending {
 	up, err := x.send()
 	if err != nil {
 		return x.refuseUpstream(err)
+	}
+	if x.resp.Status == 101 {
+		return x.tunnel(up)
 	}
 	return x.relay(up)
 }
@@ -173,6 +177,9 @@ func (x *exchange) choose() *Refusal {
 	if refusal := checkLength(&x.req, r.Chunked); refusal != nil {
 		return refusal
 	}
+	if x.handshake, refusal = r.handshakeOn(&x.req); refusal != nil {
+		return refusal
+	}
 	return x.guardBody()
 }
 
@@ -191,6 +198,7 @@ func (x *exchange) compose() {
 	p = appendFields(p, x.req.Fields, &x.req, r.dropped)
 	p = append(p, fields...)
 	p = appendJoined(p, x.req.Fields, &x.req, r.joined)
+	p = x.handshake.appendTo(p, &x.req)
 	switch x.req.Framing {
 	case http1.Length:
 		p = append(p, "Content-Length: "...)
@@ -298,7 +306,7 @@ func (x *exchange) countUpload() {
 // refuse answers the agent instead of forwarding its request.
 func (x *exchange) refuse(r *Refusal) ending {
 	x.event.Status, x.event.Refusal = r.Status, r.Code
-	x.closing = x.unread > 0 || !x.req.Persistent() || x.srv.draining.Load()
+	x.closing = x.unread > 0 || !x.req.Persistent() || x.handshake != nil || x.srv.draining.Load()
 	x.agent.rd.Consume(x.headSize)
 	x.dropOut()
 	x.out, x.event.BytesOut = r.appendTo(http1.TakeBuffer(false)[:0], x.event.ID, x.shape, x.isHead, x.closing)

@@ -78,6 +78,7 @@ func (p *configParser) names(where string, v jsonValue) (names []string) {
 // ownFields are the fields that a configuration cannot touch: those that frame a message or belong to one connection,
 // and those that the proxy sets itself.
 var ownFields = slices.Concat(hopByHop, []string{"host", "content-length", "accept-encoding", "expect", "http2-settings",
+	"sec-websocket-key", "sec-websocket-version", "sec-websocket-accept", "sec-websocket-protocol",
 	"x-cred-proxy-error"})
 
 // checkName reports why a field cannot be configured.

@@ -123,6 +123,11 @@ func (s *Server) install(c *Config, tokens sources) error {
 		}
 	}
 	s.upstreams = upstreams
+	for a := range s.agents {
+		if tunnel := a.tunnel.Load(); tunnel != nil && t.byPath[tunnel.route] == nil {
+			a.abandon()
+		}
+	}
 	s.mu.Unlock()
 	return nil
 }

@@ -39,6 +39,7 @@ var (
 	refuseLength         = Refusal{400, "content-length", "invalid Content-Length"}
 	refuseEncoding       = Refusal{400, "transfer-encoding", "invalid Transfer-Encoding"}
 	refuseChunked        = Refusal{411, "chunked", "cred-proxy: chunked request bodies not supported in v1"}
+	refuseWebSocket      = Refusal{400, "websocket", "cred-proxy: not a WebSocket handshake"}
 	refuseBodyTimeout    = Refusal{408, "body-timeout", "request body stopped arriving"}
 	refuseBodySlow       = Refusal{408, "body-slow", "request body arrives too slowly"}
 	refuseUpstream       = Refusal{502, "upstream", "upstream connection failed"}
@@ -50,7 +51,7 @@ var (
 func Refusals() []Refusal {
 	return slices.Clone([]Refusal{refusePeer, refuseBusy, refuseMalformed, refuseHeadTimeout, refuseTargetTooLong, refuseHeadTooLarge,
 		refuseTooManyFields, refuseLeaked, refuseMethod, refuseAbsolute, refusePath, refusePush, refuseNoRoute, refuseClientToken, refuseRule, refuseToken,
-		refuseLength, refuseEncoding, refuseChunked, refuseBodyTimeout, refuseBodySlow, refuseUpstream, refuseResponseHead, refuseUpstreamSilent})
+		refuseLength, refuseEncoding, refuseChunked, refuseWebSocket, refuseBodyTimeout, refuseBodySlow, refuseUpstream, refuseResponseHead, refuseUpstreamSilent})
 }
 
 // because returns the refusal with its message continued.

@@ -21,7 +21,10 @@ func (x *exchange) readResponse(up *upstreamConn) error {
 		case err != nil:
 			return err
 		case x.resp.Status == 101:
-			return http1.Malformed("101 to a request that asked for no upgrade")
+			if err := x.handshake.check(&x.resp); err != nil {
+				return err
+			}
+			fallthrough
 		case x.resp.Status >= 200:
 			x.dropOut()
 			x.out = x.responseHead()

@@ -55,6 +55,9 @@ func (r *RouteConfig) dropped(rules bool) []string {
 	if rules {
 		names = append(names, overrides...)
 	}
+	if r.WebSocket {
+		names = append(names, subprotocols) // a handshake's is made anew, without what is a slot in it
+	}
 	for i, n := range names {
 		names[i] = canonicalName(n)
 	}

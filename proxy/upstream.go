@@ -321,6 +321,14 @@ func (c *upstreamConn) alive() bool {
 // an upstream that was sent a part of a request must not take it for the whole.
 func (c *upstreamConn) close() { c.sock.Close() }
 
+// closeWrite tells the upstream that nothing more comes; what it still sends can be read.
+func (c *upstreamConn) closeWrite() {
+	if c.tls != nil {
+		c.tls.CloseWrite()
+	}
+	c.sock.closeWrite()
+}
+
 // free gives back what a connection holds that nobody uses any more.
 func (c *upstreamConn) free() {
 	c.close()

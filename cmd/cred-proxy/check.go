@@ -122,6 +122,9 @@ func showDetails(w io.Writer, r *proxy.RouteConfig, getenv func(string) string) 
 	if r.Chunked {
 		line("stream  chunked request bodies")
 	}
+	if r.WebSocket {
+		line("upgrade websocket")
+	}
 	if names, rules := r.Minting(); len(rules) > 0 {
 		line("deny    what hands out credentials of %s:", strings.Join(names, ", "))
 		for _, rule := range rules {

@@ -69,7 +69,8 @@ func (c *conn) send(p []byte) error {
 }
 
 // readHead reads the head of the next message and returns it with LF line ends,
-// up to and including the empty line. c.body is then the message's body.
+// up to and including the empty line. c.body is then the message's body, or all
+// that follows a handshake that asks for an upgrade or grants one.
 func (c *conn) readHead() (string, error) {
 	c.rw.SetReadDeadline(time.Now().Add(patience))
 	raw, err := peekHead(c.br)
@@ -81,7 +82,9 @@ func (c *conn) readHead() (string, error) {
 		if err != nil {
 			return raw, err
 		}
-		c.body = req.Body
+		if c.body = req.Body; req.Header.Get("Upgrade") != "" {
+			c.body = c.br
+		}
 		return raw, nil
 	}
 	method := "GET"
@@ -95,7 +98,9 @@ func (c *conn) readHead() (string, error) {
 	if resp.StatusCode >= 200 && len(c.methods) > 0 {
 		c.methods = c.methods[1:]
 	}
-	c.body = resp.Body
+	if c.body = resp.Body; resp.StatusCode == http.StatusSwitchingProtocols {
+		c.body = c.br
+	}
 	if c.refused = resp.Header.Get("X-Cred-Proxy-Error") != ""; c.refused {
 		swept.add("a refusal", raw)
 	}

@@ -201,7 +201,6 @@ type left struct{ descriptors, goroutines int }
 func leftAfter(t *testing.T, n int) (left, string) {
 	up := fakeupstream.NewTest(t)
 	p := serve(t, up, "A_TOKEN=token-of-route-a", "CRED_PROXY_DEBUG=1")
-	fds := filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "fd")
 	const atOnce = 100
 	for first := 0; first < n; first += atOnce {
 		for _, c := range openStreams(t, p, min(atOnce, n-first), func(i int) string { return strconv.Itoa(first + i) }) {
@@ -218,6 +217,13 @@ func leftAfter(t *testing.T, n int) (left, string) {
 	if err := p.waitLine(p.stderr, regexp.MustCompile(`^cred-proxy: GET /a/ `), n); err != nil {
 		t.Fatal(err)
 	}
+	return leftIn(t, p)
+}
+
+// leftIn stops a program whose exchanges are over and returns what it held, and
+// its goroutines' stacks.
+func leftIn(t *testing.T, p *process) (left, string) {
+	fds := filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "fd")
 	// The line of an exchange is written a moment before its last descriptor goes.
 	descriptors := settled(func() int {
 		entries, err := os.ReadDir(fds)
@@ -319,11 +325,12 @@ func peakMemory(t *testing.T, p *process) int64 {
 	return kb << 10
 }
 
-// serve starts a cred-proxy that has the route /a/ to up.
+// serve starts a cred-proxy that has the route /a/ to up, and /w/ for WebSockets.
 func serve(t *testing.T, up *fakeupstream.Server, env ...string) *process {
 	t.Helper()
 	dir := t.TempDir()
-	routes := fmt.Sprintf(`{"routes": [{"path": "/a/", "upstream": %q, "auth_scheme": "Bearer", "token_env": "A_TOKEN"}]}`, up.URL)
+	routes := fmt.Sprintf(`{"routes": [{"path": "/a/", "upstream": %[1]q, "auth_scheme": "Bearer", "token_env": "A_TOKEN"},
+		{"path": "/w/", "upstream": %[1]q, "auth_scheme": "Bearer", "token_env": "A_TOKEN", "upgrade": ["websocket"]}]}`, up.URL)
 	for name, text := range map[string]string{"routes.json": routes, "ca.pem": string(up.CAPEM)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
 			t.Fatal(err)

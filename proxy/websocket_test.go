@@ -1,0 +1,84 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/base64"
+	"net/http"
+	"net/textproto"
+	"strings"
+	"testing"
+
+	"credproxy/proxy/http1"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// FuzzHandshake: what is forwarded as a handshake is one for net/http, has the fields of its hop once, and no subprotocol
+// that is a credential; and nothing else asks the upstream for an upgrade.
+func FuzzHandshake(f *testing.F) {
+	const whole = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+	for _, fields := range []string{
+		whole, whole + "Sec-WebSocket-Protocol: a, openai-insecure-api-key.x,b\r\nSEC-WebSocket-Protocol: Base64url.Bearer.y, c\r\n",
+		whole + "Upgrade: h2c\r\n", whole + "Content-Length: 0\r\n", whole + "Content-Length: 1\r\n", whole + "Transfer-Encoding: chunked\r\n",
+		whole + "sec_websocket_key: x\r\n", whole + "Connection: sec-websocket-protocol\r\nSec-WebSocket-Protocol: a\r\n",
+		strings.Replace(whole, "websocket", "websocket, websocket", 1), strings.Replace(whole, "==", "=", 1), strings.Replace(whole, "13", "13, 8", 1),
+		"Upgrade: h2c\r\nConnection: upgrade\r\n", "Upgrade: \r\n", strings.Replace(whole, "ZQ==", "ZR==", 1),
+	} {
+		f.Add("GET / HTTP/1.1", []byte(fields))
+	}
+	f.Add("GET / HTTP/1.0", []byte(whole))
+	f.Add("POST / HTTP/1.1", []byte(whole))
+	r := oneRoute(f, `"upgrade": ["websocket"], "chunked_bodies": "stream"`)
+	f.Fuzz(func(t *testing.T, line string, fields []byte) {
+		var q http1.Request
+		head := line + "\r\nHost: h\r\n" + string(fields) + "\r\n"
+		if n, err := q.Parse([]byte(head), DefaultLimits.request()); err != nil || n != len(head) {
+			return
+		}
+		h, refusal := r.handshakeOn(&q)
+		if refusal != nil {
+			return
+		}
+		p := appendFields([]byte("GET / HTTP/1.1\r\nHost: h\r\n"), q.Fields, &q, r.dropped)
+		sent, err := http.ReadRequest(bufio.NewReader(bytes.NewReader(append(h.appendTo(p, &q), "\r\n"...))))
+		if err != nil {
+			t.Fatalf("%v: %q", err, p)
+		}
+		if h == nil {
+			if len(sent.Header["Upgrade"])+len(sent.Header["Connection"]) > 0 {
+				t.Fatalf("asks for an upgrade: %q", sent.Header)
+			}
+			return
+		}
+		came, err := http.ReadRequest(bufio.NewReader(strings.NewReader(head)))
+		if err != nil || came.Method != "GET" || !came.ProtoAtLeast(1, 1) || came.ContentLength != 0 {
+			t.Fatalf("a handshake, but %v: %q", err, head)
+		}
+		connection := strings.ToLower(strings.Join(came.Header["Connection"], ","))
+		key, err := base64.StdEncoding.DecodeString(came.Header.Get("Sec-Websocket-Key"))
+		if !strings.EqualFold(strings.Join(came.Header["Upgrade"], "|"), "websocket") || !strings.Contains(connection, "upgrade") || err != nil ||
+			len(key) != 16 || len(came.Header["Sec-Websocket-Key"]) != 1 {
+			t.Fatalf("a handshake: %q", head)
+		}
+		for name, want := range map[string]string{"Upgrade": "websocket", "Connection": "Upgrade", "Sec-Websocket-Version": "13",
+			"Sec-Websocket-Key": came.Header.Get("Sec-Websocket-Key")} {
+			if diff := cmp.Diff([]string{want}, sent.Header[textproto.CanonicalMIMEHeaderKey(name)]); diff != "" {
+				t.Fatalf("%s: %s", name, diff)
+			}
+		}
+		var left []string
+		for _, item := range strings.Split(strings.Join(came.Header["Sec-Websocket-Protocol"], ","), ",") {
+			lower := strings.ToLower(strings.Trim(item, " \t"))
+			if lower != "" && !strings.HasPrefix(lower, "openai-insecure-api-key.") && !strings.HasPrefix(lower, "base64url.bearer.") {
+				left = append(left, strings.Trim(item, " \t"))
+			}
+		}
+		if strings.Contains(connection, "sec-websocket-protocol") { // one of its options, or a part of one
+			return
+		}
+		if got := strings.Join(sent.Header["Sec-Websocket-Protocol"], "|"); got != strings.Join(left, ", ") {
+			t.Fatalf("subprotocols %q, want %q", got, left)
+		}
+	})
+}
