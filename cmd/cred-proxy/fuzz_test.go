@@ -246,15 +246,13 @@ func FuzzRequestStream(f *testing.F) {
 			if s.err != nil {
 				t.Fatalf("the upstream could not read a request: %v", s.err)
 			}
-			found := false
-			for i := 0; i < late && !found; i++ {
+			_, found := matching(broken, s)
+			found = found && !s.whole
+			for i := late - 1; i >= 0 && !found; i-- { // the oldest first: what is late must not take the place of what is not
 				var rest []*seen
 				if rest, found = matching(recent[i], s); found {
 					recent[i] = rest
 				}
-			}
-			if !found && !s.whole {
-				_, found = matching(broken, s)
 			}
 			if !found {
 				t.Fatalf("nobody meant %s %s %q (whole %v)\nstream %q", s.method, s.target, s.body, s.whole, stream)
