@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync"
 )
@@ -106,10 +105,18 @@ func newPyPI(p params) (Behaviour, error) {
 	}), nil
 }
 
-var nameSeparators = regexp.MustCompile(`[-_.]+`)
-
+// normalName is a name in lower case, with one hyphen for each run of separators.
 func normalName(name string) string {
-	return strings.ToLower(nameSeparators.ReplaceAllString(name, "-"))
+	var b strings.Builder
+	for i := range len(name) {
+		switch c := name[i]; {
+		case strings.IndexByte("-_.", c) < 0:
+			b.WriteByte(c)
+		case i == 0 || strings.IndexByte("-_.", name[i-1]) < 0:
+			b.WriteByte('-')
+		}
+	}
+	return strings.ToLower(b.String())
 }
 
 const simpleJSON = "application/vnd.pypi.simple.v1+json" // PEP 691
