@@ -29,7 +29,7 @@ func TestRelease(t *testing.T) {
 		}
 		if i == 1 {
 			copied := filepath.Join(dir, "elsewhere")
-			for _, part := range []string{"cmd", "proxy", "audit", "fakeupstream"} {
+			for _, part := range []string{"cmd", "proxy", "audit", "admin", "fakeupstream"} {
 				if err := os.CopyFS(filepath.Join(copied, part), os.DirFS(filepath.Join(source, part))); err != nil {
 					t.Fatal(err)
 				}

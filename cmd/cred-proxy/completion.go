@@ -72,7 +72,7 @@ func valueOf(f *flag.Flag) (name string, words []string, file bool) {
 		return "FILE", nil, true
 	case *portValue:
 		return "PORT", nil, false
-	case *durationValue:
+	case *durationValue, *delayValue:
 		return "DURATION", nil, false
 	case *sizeValue:
 		return "SIZE", nil, false

@@ -307,16 +307,62 @@ func openStreams(t *testing.T, p *process, n int, name func(int) string) []*conn
 	return conns
 }
 
+// TestFigureAdmin holds what an idle program's resident memory grows by when it has an operator's port, which was asked for
+// all that it has, to 4 MiB.
+func TestFigureAdmin(t *testing.T) {
+	if runtime.GOOS != "linux" || raceDetector {
+		t.Skip("resident memory is read from /proc, and is not the program's own with -race")
+	}
+	up := fakeupstream.NewTest(t)
+	idle := func(env ...string) int64 {
+		var all []int64
+		for range 3 {
+			p := serve(t, up, append(env, "A_TOKEN=token-of-route-a")...)
+			for range 10 {
+				if _, err := ask(p.addr, "GET /a/echo"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if len(env) > 0 {
+				client, err := adminOf(p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, path := range []string{"/", "/status", "/metrics", "/readyz", "/livez"} {
+					if _, err := askAdmin(client, "GET", "localhost", path); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			all = append(all, memory(t, p, "VmRSS"))
+			p.stop()
+		}
+		slices.Sort(all)
+		return all[1]
+	}
+	off, on := idle(), idle("CRED_PROXY_ADMIN=127.0.0.1:0")
+	t.Logf("resident memory: %.1f MiB without the operator's port, %.1f MiB with it", float64(off)/(1<<20), float64(on)/(1<<20))
+	if on-off >= 4<<20 {
+		t.Errorf("it grows by %d bytes", on-off)
+	}
+}
+
 // peakMemory is the peak of p's resident memory, in bytes.
 func peakMemory(t *testing.T, p *process) int64 {
+	t.Helper()
+	return memory(t, p, "VmHWM")
+}
+
+// memory is a figure of p's memory in /proc, in bytes.
+func memory(t *testing.T, p *process, name string) int64 {
 	t.Helper()
 	status, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "status"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := regexp.MustCompile(`(?m)^VmHWM:\s*(\d+) kB$`).FindSubmatch(status)
+	m := regexp.MustCompile(`(?m)^` + name + `:\s*(\d+) kB$`).FindSubmatch(status)
 	if m == nil {
-		t.Fatalf("no VmHWM in:\n%s", status)
+		t.Fatalf("no %s in:\n%s", name, status)
 	}
 	kb, err := strconv.ParseInt(string(m[1]), 10, 64)
 	if err != nil {

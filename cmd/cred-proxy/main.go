@@ -42,6 +42,8 @@ func commands() []command {
 			func(f *flag.FlagSet) { settingFlags(f); newEnvOptions().declare(f) }, (*program).env},
 		{"demo", "demo [-once]", "show it working against a fake upstream of its own",
 			func(f *flag.FlagSet) { demoFlags(f) }, (*program).demo},
+		{"health", "health", "ask the proxy that runs with these settings whether it is ready: exit code 0 if it is, else 1",
+			settingFlags, (*program).health},
 		{"completion", "completion " + shellNames, "print what makes a shell complete these words", nil, (*program).completion},
 		{"man", "man", "print the manual page", nil, (*program).man},
 		{"version", "version", "say which version this is", nil, (*program).version},

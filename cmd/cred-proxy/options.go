@@ -25,6 +25,8 @@ type options struct {
 	logLevel   string
 	auditFile  string
 	addrFile   string
+	admin      string
+	drainDelay time.Duration
 	drain      time.Duration
 	timeouts   proxy.Timeouts
 	limits     proxy.Limits
@@ -96,6 +98,8 @@ func (o *options) settings() []setting {
 		{"command-timeout", "for a command to print a token", (*durationValue)(&o.timeouts.Command)},
 		{"poll-interval", "between two looks at the files of tokens", (*durationValue)(&o.poll)},
 		{"watch", "look at the file of the routes as well, and reload them when it changes: 1 or 0", (*onOffValue)(&o.watch)},
+		{"admin", "address of the operator's port, host:port or unix:/path; none: there is no such port", (*textValue)(&o.admin)},
+		{"drain-delay", "to go on serving when told to stop, while /readyz says that it is not ready", (*delayValue)(&o.drainDelay)},
 		{"drain-timeout", "to finish what runs when told to stop", (*durationValue)(&o.drain)},
 	}
 }
@@ -216,6 +220,19 @@ func (v *onOffValue) Set(s string) error {
 		return fmt.Errorf("%q is neither 1 nor 0", s)
 	}
 	*v = onOffValue(on)
+	return nil
+}
+
+// delayValue is a durationValue that may be zero.
+type delayValue time.Duration
+
+func (v *delayValue) String() string { return time.Duration(*v).String() }
+func (v *delayValue) Set(s string) error {
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return fmt.Errorf("%q is not a duration, such as 5s", s)
+	}
+	*v = delayValue(d)
 	return nil
 }
 

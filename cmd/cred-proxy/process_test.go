@@ -188,7 +188,8 @@ func (p *process) stop() {
 var crash = regexp.MustCompile(`WARNING: DATA RACE|(?m)^goroutine \d+ \[`)
 
 // cmdProxy starts the program in the background and waits until it listens.
-// $PROXY is then its host:port, and $PROXY_PORT the port alone.
+// $PROXY is then its host:port, and $PROXY_PORT the port alone; $ADMIN is that of
+// the operator's port, if there is one.
 //
 //	proxy [ARG...]
 func cmdProxy(ts *testscript.TestScript, neg bool, args []string) {
@@ -208,6 +209,9 @@ func (s *scene) run(ts *testscript.TestScript, p *process) {
 	s.proxy = p
 	ts.Setenv("PROXY", p.addr)
 	ts.Setenv("PROXY_PORT", p.addr[strings.LastIndexByte(p.addr, ':')+1:])
+	if m := adminLine.FindStringSubmatch(p.stderr.String()); m != nil {
+		ts.Setenv("ADMIN", m[1])
+	}
 	secrets := s.secrets(ts)
 	swept.hold(secrets)
 	ts.Defer(func() {

@@ -120,7 +120,7 @@ func TestSecurityProofs(t *testing.T) {
 		t.Fatal(err)
 	}
 	code := ""
-	for _, dir := range []string{"cmd/cred-proxy", "proxy", "proxy/http1", "proxy/redact", "audit", "ci/sbom"} {
+	for _, dir := range []string{"cmd/cred-proxy", "proxy", "proxy/http1", "proxy/redact", "audit", "admin", "ci/sbom"} {
 		files, err := filepath.Glob(filepath.Join("..", "..", filepath.FromSlash(dir), "*_test.go"))
 		if err != nil {
 			t.Fatal(err)

@@ -137,6 +137,8 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"repeat":  cmdRepeat,
 	"secret":  cmdSecret,
 	"capture": cmdCapture,
+	// The operator's port.
+	"admin": cmdAdmin,
 }
 
 // TestScripts runs the executable specification.

@@ -10,7 +10,9 @@ import (
 	"runtime/debug"
 	"slices"
 	"syscall"
+	"time"
 
+	"credproxy/admin"
 	"credproxy/proxy"
 )
 
@@ -37,13 +39,24 @@ func (p *program) serve(args []string) int {
 		return p.fail(err)
 	}
 	defer logs.close()
-	srv := proxy.New(proxy.Options{Timeouts: o.timeouts, Limits: o.limits, Peers: o.peers, Getenv: p.getenv, Observer: logs.observer,
-		Poll: o.poll, Watch: o.watch, Warn: func(s string) { p.say("%s", s) }})
+	var srv *proxy.Server
+	adm := newAdmin(p, o, func() proxy.Status { return srv.Status() })
+	srvOptions := proxy.Options{Timeouts: o.timeouts, Limits: o.limits, Peers: o.peers, Getenv: p.getenv, Observer: logs.observer,
+		Poll: o.poll, Watch: o.watch, Warn: func(s string) { p.say("%s", s) }}
+	if adm != nil {
+		srvOptions.Observer, srvOptions.Progress = proxy.Observers(logs.observer, adm.Finished), adm.Progress
+		defer adm.Close()
+	}
+	srv = proxy.New(srvOptions)
 	if err := srv.LoadFile(o.routes); err != nil {
 		return p.fail(err)
 	}
 	ln, err := listen(o.address(), os.FileMode(o.socketMode))
 	if err != nil {
+		return p.fail(err)
+	}
+	if err := p.serveAdmin(adm, o, ln.Addr()); err != nil {
+		ln.Close()
 		return p.fail(err)
 	}
 	said, addr := boundTo(ln, o.address())
@@ -78,7 +91,7 @@ func (p *program) serve(args []string) int {
 			case slices.Contains(reopenSignals, sig):
 				p.reopen(logs)
 			default:
-				return p.drain(srv, o, logs, signals)
+				return p.drain(srv, adm, o, logs, signals)
 			}
 		}
 	}
@@ -93,12 +106,17 @@ func (p *program) reload(srv *proxy.Server, file string) {
 	p.say("SIGHUP ok: reloaded %s\ncred-proxy: in force: %s", srv.Routes(), srv.Status())
 }
 
-// drain stops the server: what runs may finish in time, unless a second signal comes.
-func (p *program) drain(srv *proxy.Server, o *options, logs *logs, signals <-chan os.Signal) int {
-	ctx, cancel := context.WithTimeout(context.Background(), o.drain)
+// drain stops the server, once whoever asks had time to learn that it is not ready any more: what runs may finish in
+// time, unless a second signal comes.
+func (p *program) drain(srv *proxy.Server, adm *admin.Admin, o *options, logs *logs, signals <-chan os.Signal) int {
+	if adm != nil {
+		adm.Drain()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), o.drainDelay+o.drain)
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- srv.Shutdown(ctx) }()
+	delay := time.AfterFunc(o.drainDelay, func() { done <- srv.Shutdown(ctx) })
+	defer delay.Stop()
 	for {
 		select {
 		case err := <-done:
