@@ -122,6 +122,7 @@ func (r *RouteConfig) ClientTokens(getenv func(string) string) (tokens []string,
 
 // callers is who may use a route: those who present one of its client tokens.
 type callers struct {
+	problem string              // why there is no client token that can be used; or empty
 	refused *Refusal            // what everybody gets, if there is no client token that can be used; else nil
 	tokens  [][sha256.Size]byte // their hashes: comparing two tells nothing of their lengths either
 	places  *nameSet            // the fields in which one is looked for: those that do not cross
@@ -138,7 +139,7 @@ func newCallers(rc *RouteConfig, valueOf func(*TokenSource) tokenValue, of []cre
 	}
 	tokens, problem := t.apart(valueOf(t), of)
 	if problem != "" {
-		return &callers{refused: refuseToken.saying("cred-proxy: %s", problem)}, fmt.Sprintf("route %s: %s; its requests get 500", rc.Path, problem)
+		return &callers{problem: problem, refused: refuseToken.saying("cred-proxy: %s", problem)}, fmt.Sprintf("route %s: %s; its requests get 500", rc.Path, problem)
 	}
 	c = &callers{places: dropped, subprotocols: rc.WebSocket}
 	for _, t := range tokens {

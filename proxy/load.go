@@ -167,7 +167,7 @@ type Status struct {
 // RouteStatus is one route of a Status. The order is that in which they are tried.
 type RouteStatus struct {
 	Path, Upstream string
-	Tokens         []TokenStatus // of its credentials
+	Tokens         []TokenStatus // of its credentials, and of its client token if that cannot be used
 }
 
 // TokenStatus is whether a credential's token can be used.

@@ -14,7 +14,7 @@ type route struct {
 	table    *table        // that it is a row of
 	key      string        // of its origin
 	warnings []string      // what the operator is told of its tokens
-	tokens   []TokenStatus // of its credentials, one each
+	tokens   []TokenStatus // of its credentials, one each, and of its client token if that cannot be used
 	renew    []func()      // what to do when the upstream refuses a token: see tokenValue
 	refusal  *Refusal      // what every request gets, if a token cannot be used; else nil
 	shape    shape         // of its refusals, for whom asks for JSON
@@ -66,6 +66,9 @@ func newRoute(rc *RouteConfig, valueOf func(*TokenSource) tokenValue, sets nameS
 			r.watched = append(r.watched, c.watched())
 		}
 		lines += c.field.reveal()
+	}
+	if r.callers != nil && r.callers.problem != "" {
+		r.tokens = append(r.tokens, TokenStatus{Source: rc.ClientToken.source().String(), State: string(tokenInvalid), Problem: r.callers.problem})
 	}
 	for _, f := range rc.Set {
 		lines += f.Name + ": " + f.Value + "\r\n"
