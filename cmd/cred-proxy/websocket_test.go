@@ -59,7 +59,7 @@ func TestThroughWebSocket(t *testing.T) {
 	} {
 		t.Run(target, func(t *testing.T) {
 			t.Parallel()
-			talk := func(c net.Conn, err error, prefix string) answer {
+			talk := func(c net.Conn, err error, prefix, token string) answer {
 				t.Helper()
 				if err != nil {
 					t.Fatal(err)
@@ -67,7 +67,7 @@ func TestThroughWebSocket(t *testing.T) {
 				defer c.Close()
 				c.SetDeadline(time.Now().Add(patience))
 				go io.WriteString(c, "GET "+prefix+target+" HTTP/1.1\r\nHost: "+host+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
-					"Sec-WebSocket-Key: "+sampleKey+"\r\nSec-WebSocket-Extensions: permessage-deflate\r\nAuthorization: Bearer token-of-route-a\r\n\r\n"+frames)
+					"Sec-WebSocket-Key: "+sampleKey+"\r\nSec-WebSocket-Extensions: permessage-deflate\r\nAuthorization: Bearer "+token+"\r\n\r\n"+frames)
 				br := bufio.NewReader(c)
 				resp, err := http.ReadResponse(br, nil)
 				if err != nil {
@@ -86,9 +86,9 @@ func TestThroughWebSocket(t *testing.T) {
 				return a
 			}
 			direct, err := tls.Dial("tcp", host, &tls.Config{RootCAs: roots(up)})
-			want := talk(direct, err, "")
+			want := talk(direct, err, "", "token-of-route-a")
 			c, err := net.Dial("tcp", p.addr)
-			got := talk(c, err, "/w")
+			got := talk(c, err, "/w", "of-the-agent")
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("(-without the proxy +through it)\n%s", diff)
 			}
