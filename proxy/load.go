@@ -35,7 +35,7 @@ func (s *Server) loadText(text []byte) error {
 }
 
 // Load resolves a configuration and swaps it in; an error changes nothing. Exchanges under way keep the routes and the
-// tokens that they began with. A token that cannot be used is no error: it is told to Options.Warn, and its route's
+// tokens that they began with; a WebSocket ends with the route of its path. A token that cannot be used is no error: it is told to Options.Warn, and its route's
 // requests are refused, unless its source gave a better one before.
 func (s *Server) Load(c *Config) error {
 	s.loading.Lock()

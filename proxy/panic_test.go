@@ -87,6 +87,7 @@ func TestPanicSaysNoSecret(t *testing.T) {
 func TestPanicElsewhere(t *testing.T) {
 	for name, work := range map[string]func(a *agent){
 		"upload": func(a *agent) { <-startUpload(a, nil, 5, nil, nil).done },
+		"tunnel": func(a *agent) { <-(&tunnel{agent: a}).passBeside(&side{rd: &a.rd, sock: a.sock}, nil) },
 		"dial": func(a *agent) {
 			if c, err := a.connect(nil, true); c != nil || err == nil {
 				t.Errorf("connected, %v", err)

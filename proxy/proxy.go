@@ -216,8 +216,8 @@ func (s *Server) leave(a *agent) {
 	}
 }
 
-// Shutdown stops accepting, closes what is idle, and waits until the exchanges under way are finished or ctx is done;
-// then it closes every connection. The error is ctx's if exchanges were cut. It is called once, and the Server is of no
+// Shutdown stops accepting, closes what is idle, a WebSocket in which nothing passes, too, and waits until the exchanges
+// under way are finished or ctx is done; then it closes every connection. The error is ctx's if exchanges were cut. It is called once, and the Server is of no
 // use afterwards.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()

@@ -53,21 +53,13 @@ func (x *exchange) tunnel(up *upstreamConn) ending {
 	}
 	inside := side{name: "agent", sock: a.sock, rd: &a.rd, w: a.sock, fin: a.sock.closeWrite}
 	outside := side{name: "upstream", sock: up.sock, rd: &up.rd, w: up, fin: up.closeWrite}
-	var sent int64
-	var brokenUp, brokenDown string
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer a.survive()
-		sent, brokenUp = t.pass(&inside, &outside)
-	}()
-	x.event.BytesOut, brokenDown = t.pass(&outside, &inside)
-	<-done
-	x.event.BytesIn = sent
+	upwards := t.passBeside(&inside, &outside)
+	down := t.pass(&outside, &inside)
+	sent := <-upwards
 	a.tunnel.Store(nil)
 	here := a.detach()
 	up.free()
-	x.event.Broken = cmp.Or(brokenDown, brokenUp)
+	x.event.BytesIn, x.event.BytesOut, x.event.Broken = sent.n, down.n, cmp.Or(down.broken, sent.broken)
 	switch {
 	case !here:
 		x.event.Broken = "proxy"
@@ -78,9 +70,26 @@ func (x *exchange) tunnel(up *upstreamConn) ending {
 	return closeLingering // it may not have read the end yet
 }
 
-// pass passes on what comes from one side to the other until one of them ends. It returns how many bytes that was, and
-// which side broke, if one did.
-func (t *tunnel) pass(from, to *side) (n int64, broken string) {
+// passed is what came of one direction.
+type passed struct {
+	n      int64  // bytes
+	broken string // which side broke, if one did
+}
+
+// passBeside is pass on a goroutine of its own.
+func (t *tunnel) passBeside(from, to *side) <-chan passed {
+	done := make(chan passed, 1)
+	go func() {
+		var p passed
+		defer func() { done <- p }()
+		defer t.agent.survive()
+		p = t.pass(from, to)
+	}()
+	return done
+}
+
+// pass passes on what comes from one side to the other until one of them ends.
+func (t *tunnel) pass(from, to *side) (all passed) {
 	for {
 		if len(from.rd.Buffered()) == 0 {
 			from.rd.Release()
@@ -88,9 +97,10 @@ func (t *tunnel) pass(from, to *side) (n int64, broken string) {
 				from.ended = true
 				to.fin()
 				t.endWithin(endsWithin, from, to)
-				return n, ""
+				return all
 			} else if err != nil {
-				return n, t.breaks(from, 0, from, to)
+				all.broken = t.breaks(from, 0, from, to)
+				return all
 			}
 		}
 		p := from.rd.Buffered()
@@ -99,9 +109,10 @@ func (t *tunnel) pass(from, to *side) (n int64, broken string) {
 			to.sock.Conn.SetWriteDeadline(time.Unix(0, until))
 		}
 		if _, err := to.w.Write(p); err != nil {
-			return n, t.breaks(to, endsWithin, from, to) // what it has said before can still be read
+			all.broken = t.breaks(to, endsWithin, from, to) // what it has said before can still be read
+			return all
 		}
-		n += int64(len(p))
+		all.n += int64(len(p))
 		from.rd.Consume(len(p))
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,6 +80,35 @@ func FuzzHandshake(f *testing.F) {
 		}
 		if got := strings.Join(sent.Header["Sec-Websocket-Protocol"], "|"); got != strings.Join(left, ", ") {
 			t.Fatalf("subprotocols %q, want %q", got, left)
+		}
+	})
+}
+
+// FuzzHandshakeAnswer: what opens a tunnel is, for net/http, a 101 that answers the handshake.
+func FuzzHandshakeAnswer(f *testing.F) {
+	const accept = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+	const whole = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " + accept + "\r\n\r\n"
+	f.Add([]byte(whole))
+	for _, change := range [][2]string{{"101", "200"}, {"1.1", "1.0"}, {"Upgrade: websocket", "Upgrade: websocket, h2c"}, {"Connection", "X"}, {accept, accept + ", x"},
+		{"\r\n\r\n", "\r\nsec_websocket_accept: x\r\n\r\n"}, {"\r\n\r\n", "\r\nUpgrade: h2c\r\n\r\n"}, {"Upgrade\r\n", "keep-alive, UPGRADE\r\n"}} {
+		f.Add([]byte(strings.Replace(whole, change[0], change[1], 1)))
+	}
+	f.Fuzz(func(t *testing.T, p []byte) {
+		var s http1.Response
+		if n, err := s.Parse(p, DefaultLimits.response()); err != nil || n != len(p) || s.Status != 101 {
+			return
+		}
+		if (*handshake)(nil).check(&s) == nil {
+			t.Fatal("opens a tunnel that nobody asked for")
+		}
+		judge, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(p)), nil)
+		right := err == nil && judge.ProtoAtLeast(1, 1) && strings.Join(judge.Header["Sec-Websocket-Accept"], "|") == accept &&
+			strings.EqualFold(strings.Join(judge.Header["Upgrade"], "|"), "websocket") &&
+			slices.ContainsFunc(strings.Split(strings.Join(judge.Header["Connection"], ","), ","), func(o string) bool {
+				return strings.EqualFold(strings.Trim(o, " \t"), "upgrade")
+			})
+		if got := (&handshake{accept: accept}).check(&s); got == nil && !right {
+			t.Fatalf("opens a tunnel: %q", p)
 		}
 	})
 }
