@@ -78,6 +78,10 @@ func valueOf(f *flag.Flag) (name string, words []string, file bool) {
 		return "SIZE", nil, false
 	case *countValue:
 		return "N", nil, false
+	case *modeValue:
+		return "MODE", nil, false
+	case *networksValue:
+		return "NETWORKS", nil, false
 	case interface{ IsBoolFlag() bool }:
 		return "", nil, false
 	}
