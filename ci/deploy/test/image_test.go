@@ -1,0 +1,146 @@
+package deploy
+
+import (
+	"archive/tar"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// engine makes podman usable in the test: with a storage of its own, and what it needs where no systemd runs. It returns
+// podman's path, which is also the first of PATH.
+func engine(t *testing.T) string {
+	t.Helper()
+	need(t, "podman")
+	real, err := exec.LookPath("podman")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	runtime := "crun"
+	if _, err := exec.LookPath("runc"); err == nil {
+		runtime = "runc" // knows cgroups of both versions at once
+	}
+	// Nothing in it is shared with whoever uses podman on this machine: not the locks, and not the networks.
+	config := fmt.Sprintf(`[containers]
+default_ulimits = ["nofile=10000:10000", "nproc=1000:1000"]
+[engine]
+runtime = %q
+cgroup_manager = "cgroupfs"
+lock_type = "file"
+tmp_dir = "%[2]s/tmp"
+[network]
+network_config_dir = "%[2]s/networks"
+`, runtime, dir)
+	wrapper := fmt.Sprintf(`#!/bin/sh
+export CONTAINERS_CONF=%[1]s/containers.conf
+exec %[2]s --storage-driver vfs --root %[1]s/store --runroot %[1]s/run "$@"
+`, dir, real)
+	for name, text := range map[string]string{"containers.conf": config, "podman": wrapper} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
+	podman := filepath.Join(dir, "podman")
+	if out, err := exec.Command(podman, "info").CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED: podman does not work here: %s", out)
+	}
+	t.Cleanup(func() {
+		exec.Command(podman, "rm", "--all", "--force").Run()
+		exec.Command(podman, "network", "prune", "--force").Run() // in its own directory of networks
+		exec.Command(podman, "image", "rm", "--all", "--force").Run()
+	})
+	return podman
+}
+
+// buildImage builds the image as the README says, and returns its ID.
+func buildImage(t *testing.T, podman string) string {
+	t.Helper()
+	build := exec.Command(filepath.Join(deploy, "image"), "cred-proxy")
+	build.Env = append(os.Environ(), "BUILDER="+podman)
+	lines := strings.Split(strings.TrimSpace(run(t, build)), "\n")
+	return lines[len(lines)-1]
+}
+
+// TestImage: the image is the same every time, has two files in it, and runs as nobody in particular.
+func TestImage(t *testing.T) {
+	podman := engine(t)
+	id := buildImage(t, podman)
+	if again := buildImage(t, podman); again != id {
+		t.Errorf("the image is %s, and then %s", id, again)
+	}
+
+	var images []struct {
+		Config struct {
+			User       string
+			Entrypoint []string
+		}
+		Healthcheck struct{ Test []string }
+	}
+	inspected, err := exec.Command(podman, "image", "inspect", "cred-proxy").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(inspected, &images); err != nil {
+		t.Fatal(err)
+	}
+	i := images[0]
+	if i.Config.User != "65532:65532" || strings.Join(i.Config.Entrypoint, " ") != "/cred-proxy" ||
+		strings.Join(i.Healthcheck.Test, " ") != "CMD /cred-proxy health" {
+		t.Errorf("%+v", i)
+	}
+
+	file := filepath.Join(t.TempDir(), "image.tar")
+	run(t, exec.Command(podman, "save", "--format", "docker-archive", "-o", file, "cred-proxy"))
+	files := filesOf(t, file)
+	slices.Sort(files)
+	if got := strings.Join(files, " "); got != "cred-proxy etc/ssl/certs/ca-certificates.crt" {
+		t.Errorf("it holds %s", got)
+	}
+
+	if out, err := exec.Command(podman, "run", "--rm", "--network=none", "--no-healthcheck", "cred-proxy", "version").CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED: podman runs nothing here: %s", out)
+	} else if !strings.Contains(string(out), "cred-proxy ") {
+		t.Errorf("version: %s", out)
+	}
+}
+
+// filesOf returns the names of the files in all layers of an image.
+func filesOf(t *testing.T, image string) (files []string) {
+	t.Helper()
+	f, err := os.Open(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	eachFile(t, f, func(name string, r io.Reader) {
+		if strings.HasSuffix(name, ".tar") {
+			eachFile(t, r, func(name string, r io.Reader) { files = append(files, name) })
+		}
+	})
+	return files
+}
+
+func eachFile(t *testing.T, r io.Reader, do func(name string, r io.Reader)) {
+	t.Helper()
+	for tr := tar.NewReader(r); ; {
+		h, err := tr.Next()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h.Typeflag == tar.TypeReg {
+			do(h.Name, tr)
+		}
+	}
+}
