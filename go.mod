@@ -9,6 +9,7 @@ require (
 	github.com/prometheus/common v0.55.0
 	github.com/rogpeppe/go-internal v1.16.0
 	golang.org/x/sys v0.26.0
+	golang.org/x/time v0.14.0
 )
 
 require (

@@ -40,6 +40,7 @@ type agent struct {
 	gone   bool               // the agent left, or is to be cut off
 	up     *upstreamConn      // what the exchange under way holds
 	cancel context.CancelFunc // while it connects
+	tally  tally              // of the exchange under way, where its route has limits
 }
 
 func newAgent(s *Server, conn net.Conn) *agent {
@@ -151,6 +152,11 @@ func (a *agent) sweep() {
 	} else if busy != 0 && busy == a.seen && a.sock.gone() {
 		a.abandon()
 	}
+	if busy != 0 {
+		a.mu.Lock()
+		a.reckon()
+		a.mu.Unlock()
+	}
 	served := a.served.Load()
 	a.restful.Store(busy == 0 && a.seen == 0 && served == a.rested)
 	a.seen, a.rested = busy, served
@@ -214,7 +220,7 @@ func (a *agent) attach(c *upstreamConn) error {
 		c.free()
 		return errAgentGone
 	}
-	a.up = c
+	a.up, a.tally.up = c, c.sock.wrote.Load()
 	return nil
 }
 
@@ -223,6 +229,7 @@ func (a *agent) attach(c *upstreamConn) error {
 func (a *agent) detach() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.reckon()
 	a.up = nil
 	return !a.gone
 }

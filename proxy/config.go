@@ -33,6 +33,7 @@ type RouteConfig struct {
 	DenyMinting *bool              // whether endpoints that hand out credentials are denied; nil: if the host is known
 	GitNone     bool               // git's fetches are refused too
 	ClientToken ClientTokenConfig  // what an agent must present; the zero one: nothing
+	Limits      RouteLimits        // the zero one: none
 	Refusals    string             // "anthropic", "openai" or "text": how they are written; empty: as the upstream's host does
 	Chunked     bool               // chunked request bodies are passed on and not refused
 	WebSocket   bool               // an agent may open WebSockets
@@ -212,6 +213,7 @@ var routeKeys = []struct {
 	{"deny", false, (*configParser).deny},
 	{"deny_minting", false, (*configParser).denyMinting},
 	{"git", false, stringKey(setGit)},
+	{"limits", false, (*configParser).limits},
 	{"refusals", false, stringKey(setRefusals)},
 	{"client_token_env", false, stringKey(setClientTokenEnv)},
 	{"client_token_file", false, stringKey(setClientTokenFile)},

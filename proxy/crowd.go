@@ -133,7 +133,8 @@ func (s *Server) makeRoom() {
 func (a *agent) turnAway(r *Refusal) {
 	defer a.close()
 	event := a.srv.newEvent(a.peer)
-	p, sent := r.appendTo(http1.TakeBuffer(false)[:0], event.ID, nil, bytes.HasPrefix(a.rd.Buffered(), []byte("HEAD ")), true)
+	p, sent := r.appendTo(http1.TakeBuffer(false)[:0],
+		answer{id: event.ID, head: bytes.HasPrefix(a.rd.Buffered(), []byte("HEAD ")), closing: true})
 	event.Status, event.Refusal, event.BytesOut = r.Status, r.Code, sent
 	a.sock.SetDeadline(time.Now().Add(turnAwayFor))
 	a.sock.Write(p)

@@ -26,22 +26,23 @@ type exchange struct {
 	*heads        // nil once the response's head is composed: a stream can last for hours
 	out    []byte // the request while it is sent, then what is not yet written of the response
 
-	route     *route
-	handshake *handshake // what the request is besides; or nil
-	shape     shape      // of a refusal
-	isHead    bool       // the request's method is HEAD
-	safe      bool       // it is GET, HEAD or OPTIONS: nothing happens if an upstream sees it twice
-	headSize  int        // bytes of the request's head that are not consumed
-	unread    int64      // bytes of the request's body that are neither consumed nor left to upload
-	upload    *upload
-	watch     *watch      // what looks for tokens
-	guard     *bodyGuard  // for those in the part of the request's body that is not there yet; nil: not looked at
-	headBy    time.Time   // when a head of the response that has begun must be there
-	closing   bool        // the response says Connection: close
-	agentErr  error       // writing to the agent failed
-	mapped    bool        // the head of the response is that of a body in which URLs are mapped
-	mapper    *bodyMapper // maps them, if there is such a body; else nil
-	event     Event
+	route      *route
+	handshake  *handshake // what the request is besides; or nil
+	shape      shape      // of a refusal
+	retryAfter int        // seconds, that a refusal says; 0: nothing
+	isHead     bool       // the request's method is HEAD
+	safe       bool       // it is GET, HEAD or OPTIONS: nothing happens if an upstream sees it twice
+	headSize   int        // bytes of the request's head that are not consumed
+	unread     int64      // bytes of the request's body that are neither consumed nor left to upload
+	upload     *upload
+	watch      *watch      // what looks for tokens
+	guard      *bodyGuard  // for those in the part of the request's body that is not there yet; nil: not looked at
+	headBy     time.Time   // when a head of the response that has begun must be there
+	closing    bool        // the response says Connection: close
+	agentErr   error       // writing to the agent failed
+	mapped     bool        // the head of the response is that of a body in which URLs are mapped
+	mapper     *bodyMapper // maps them, if there is such a body; else nil
+	event      Event
 }
 
 // unknown is how much is unread of a request that was not understood.
@@ -80,6 +81,7 @@ func (x *exchange) run() (end ending) {
 }
 
 func (x *exchange) serve() ending {
+	defer x.agent.settle()
 	refusal, ok := x.readHead()
 	if !ok {
 		return closeAtOnce
@@ -180,7 +182,10 @@ func (x *exchange) choose() *Refusal {
 	if x.handshake, refusal = r.handshakeOn(&x.req); refusal != nil {
 		return refusal
 	}
-	return x.guardBody()
+	if refusal := x.guardBody(); refusal != nil {
+		return refusal
+	}
+	return x.metered(r.meter)
 }
 
 // compose puts the request that goes up into out, and as much of its body as is there; both are then consumed.
@@ -309,7 +314,8 @@ func (x *exchange) refuse(r *Refusal) ending {
 	x.closing = x.unread > 0 || !x.req.Persistent() || x.handshake != nil || x.srv.draining.Load()
 	x.agent.rd.Consume(x.headSize)
 	x.dropOut()
-	x.out, x.event.BytesOut = r.appendTo(http1.TakeBuffer(false)[:0], x.event.ID, x.shape, x.isHead, x.closing)
+	x.out, x.event.BytesOut = r.appendTo(http1.TakeBuffer(false)[:0],
+		answer{id: x.event.ID, shape: x.shape, retryAfter: x.retryAfter, head: x.isHead, closing: x.closing})
 	x.flush()
 	return x.ending()
 }

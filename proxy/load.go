@@ -113,6 +113,7 @@ func (s *Server) install(c *Config, tokens sources) error {
 	if err != nil {
 		return err
 	}
+	s.meters = s.meters.share(t.routes)
 	t.generation, t.hash, t.since = s.table.Load().generation+1, c.Hash, time.Now()
 	s.watchFor(t, t.since)
 	s.mu.Lock()

@@ -10,7 +10,7 @@
 //     table of everything that can be answered instead of forwarding, shape.go how that is written.
 //   - route.go finds the route with the longest prefix in the table that config.go read; callers.go knows who may use
 //     it, token.go where its tokens come from, credential.go what they become, slots.go which of the agent's fields it
-//     closes, rules.go which requests it lets through, besides the built-in ones of minting.go.
+//     closes, rules.go which requests it lets through, besides the built-in ones of minting.go; meter.go counts them.
 //   - exchange.go sends the request up, upload.go the part of its body that was not there with its head, chunked.go makes
 //     the chunks of one that has no length; relay.go passes the response on. header.go says which fields cross, home.go
 //     maps the URLs in them back to the proxy, homebody.go those in bodies.
@@ -106,8 +106,9 @@ type Server struct {
 	draining atomic.Bool
 
 	loading sync.Mutex      // held while a table is built and swapped in; taken before mu
-	config  *Config         // the table's; this and the next with loading held
+	config  *Config         // the table's; this and the next two with loading held
 	sources sources         // of its tokens
+	meters  meters          // of its routes
 	routes  routesFile      // that it came from
 	secrets map[string]bool // the variables that ever held one
 

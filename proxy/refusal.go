@@ -40,6 +40,9 @@ var (
 	refuseEncoding       = Refusal{400, "transfer-encoding", "invalid Transfer-Encoding"}
 	refuseChunked        = Refusal{411, "chunked", "cred-proxy: chunked request bodies not supported in v1"}
 	refuseWebSocket      = Refusal{400, "websocket", "cred-proxy: not a WebSocket handshake"}
+	refuseLimitBytes     = Refusal{429, "limit-bytes", "cred-proxy: the route's bytes are used up"}
+	refuseLimitAtOnce    = Refusal{503, "limit-concurrent", "cred-proxy: too many requests of the route under way"}
+	refuseLimitRate      = Refusal{429, "limit-rate", "cred-proxy: too many requests of the route"}
 	refuseBodyTimeout    = Refusal{408, "body-timeout", "request body stopped arriving"}
 	refuseBodySlow       = Refusal{408, "body-slow", "request body arrives too slowly"}
 	refuseUpstream       = Refusal{502, "upstream", "upstream connection failed"}
@@ -51,7 +54,7 @@ var (
 func Refusals() []Refusal {
 	return slices.Clone([]Refusal{refusePeer, refuseBusy, refuseMalformed, refuseHeadTimeout, refuseTargetTooLong, refuseHeadTooLarge,
 		refuseTooManyFields, refuseLeaked, refuseMethod, refuseAbsolute, refusePath, refusePush, refuseNoRoute, refuseClientToken, refuseRule, refuseToken,
-		refuseLength, refuseEncoding, refuseChunked, refuseWebSocket, refuseBodyTimeout, refuseBodySlow, refuseUpstream, refuseResponseHead, refuseUpstreamSilent})
+		refuseLength, refuseEncoding, refuseChunked, refuseWebSocket, refuseLimitBytes, refuseLimitAtOnce, refuseLimitRate, refuseBodyTimeout, refuseBodySlow, refuseUpstream, refuseResponseHead, refuseUpstreamSilent})
 }
 
 // because returns the refusal with its message continued.
@@ -66,24 +69,35 @@ func (r Refusal) saying(format string, args ...any) *Refusal {
 	return &r
 }
 
-// appendTo appends the whole response: with the exchange's ID if it has one, to a HEAD request without its content, and
-// with Connection: close if the connection will be closed. sent is how many bytes of content there are.
-func (r *Refusal) appendTo(p []byte, id ID, s shape, head, closing bool) (_ []byte, sent int64) {
-	mediaType, content := s.content(r)
+// answer is how a refusal is said.
+type answer struct {
+	id         ID    // of the exchange; 0: it has none
+	shape      shape // of the content
+	retryAfter int   // seconds; 0: nothing is said of that
+	head       bool  // to a HEAD request, without its content
+	closing    bool  // the connection will be closed
+}
+
+// appendTo appends the whole response. sent is how many bytes of content there are.
+func (r *Refusal) appendTo(p []byte, a answer) (_ []byte, sent int64) {
+	mediaType, content := a.shape.content(r)
 	p = fmt.Appendf(p, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n%s: %s\r\n",
 		r.Status, http.StatusText(r.Status), mediaType, len(content), ErrorField, r.Code)
 	if r.Status == http.StatusUnauthorized {
 		// Basic is what every client knows that waits to be asked; whoever uses another scheme sends it unasked.
 		p = append(p, "WWW-Authenticate: Basic realm=\"cred-proxy\"\r\n"...)
 	}
-	if id != 0 {
-		p = append(append(append(p, IDField+": "...), id.String()...), "\r\n"...)
+	if a.retryAfter > 0 {
+		p = fmt.Appendf(p, "Retry-After: %d\r\n", a.retryAfter)
 	}
-	if closing {
+	if a.id != 0 {
+		p = append(append(append(p, IDField+": "...), a.id.String()...), "\r\n"...)
+	}
+	if a.closing {
 		p = append(p, "Connection: close\r\n"...)
 	}
 	p = append(p, "\r\n"...)
-	if head {
+	if a.head {
 		return p, 0
 	}
 	return append(p, content...), int64(len(content))

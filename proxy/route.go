@@ -19,6 +19,7 @@ type route struct {
 	refusal  *Refusal      // what every request gets, if a token cannot be used; else nil
 	shape    shape         // of its refusals, for whom asks for JSON
 	watched  []watched     // its tokens
+	meter    *meter        // of its limits; nil: none
 	callers  *callers      // who may use it; nil: everybody
 	rules    *rules        // which requests are refused; nil: none
 	target   string        // what takes the prefix's place in a request target: the base path and one slash

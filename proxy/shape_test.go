@@ -21,7 +21,7 @@ func TestShapes(t *testing.T) {
 			for _, more := range hostile {
 				r := r.because("%s", more)
 				for _, head := range []bool{false, true} {
-					p, sent := r.appendTo(http1.TakeBuffer(false)[:0], 7, s, head, true)
+					p, sent := r.appendTo(http1.TakeBuffer(false)[:0], answer{id: 7, shape: s, retryAfter: 9, head: head, closing: true})
 					method := map[bool]string{false: "GET", true: "HEAD"}[head]
 					resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(string(p))), &http.Request{Method: method})
 					if err != nil {

@@ -85,7 +85,7 @@ func TestRelease(t *testing.T) {
 	for _, c := range d.Components {
 		names = append(names, c.Name)
 	}
-	if got := strings.Join(names, " "); got != "std golang.org/x/sys" {
+	if got := strings.Join(names, " "); got != "std golang.org/x/sys golang.org/x/time" {
 		t.Errorf("the program is made of %s", got)
 	}
 }

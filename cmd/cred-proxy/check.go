@@ -89,6 +89,9 @@ func showDetails(w io.Writer, r *proxy.RouteConfig, getenv func(string) string) 
 	} else if len(tokens) > 0 {
 		line("caller  client token %s set", r.ClientToken)
 	}
+	if r.Limits != (proxy.RouteLimits{}) {
+		line("limit   %s", r.Limits)
+	}
 	if r.Refusals != "" {
 		line("refuse  as %s does", r.Refusals)
 	}

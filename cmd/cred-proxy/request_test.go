@@ -90,6 +90,9 @@ func cmdRefused(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(isRefusal(ts.ReadFile("stdout"), args[0], args[1], args[2]))
 }
 
+// retryLine is what goes with a limit.
+var retryLine = regexp.MustCompile(`\nRetry-After: [1-9][0-9]*`)
+
 // isRefusal says what about a response is not as cmdRefused describes.
 func isRefusal(response, status, code, message string) error {
 	head, body, _ := strings.Cut(response, "\n\n")
@@ -106,6 +109,10 @@ func isRefusal(response, status, code, message string) error {
 	if status == "401" {
 		want += "\nWWW-Authenticate: Basic realm=\"cred-proxy\""
 	}
+	if retry := retryLine.FindString(head); strings.HasPrefix(code, "limit-") == (retry == "") {
+		return fmt.Errorf("Retry-After is where it should not be, or is not where it should:\n%s", head)
+	}
+	head = retryLine.ReplaceAllString(head, "")
 	begin, open := strings.CutSuffix(message, "...")
 	switch {
 	case strings.TrimSuffix(idLine.ReplaceAllString(head, ""), "\nConnection: close") != want:
