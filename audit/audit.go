@@ -7,6 +7,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
 
 	"credproxy/proxy"
 )
@@ -45,8 +48,9 @@ func Observer(w io.Writer, f Format, level slog.Level) proxy.Observer {
 		if !h.Enabled(ctx, level) {
 			return
 		}
-		r := slog.NewRecord(e.Time, level, "", 0)
-		r.AddAttrs(
+		// A group without a name is its members; a Record that has more than five of its own allocates.
+		a := attrs.Get().(*[13]slog.Attr)
+		*a = [...]slog.Attr{
 			slog.String("id", e.ID.String()),
 			slog.String("route", e.Route),
 			slog.String("method", e.Method),
@@ -59,10 +63,17 @@ func Observer(w io.Writer, f Format, level slog.Level) proxy.Observer {
 			slog.Float64("duration_ms", float64(e.Duration.Microseconds())/1e3),
 			slog.Bool("reused", e.Connection == "reused"),
 			slog.String("peer", peer(e)),
-			slog.Int("redactions", e.Redactions))
+			slog.Int("redactions", e.Redactions),
+		}
+		r := slog.NewRecord(e.Time, level, "", 0)
+		r.AddAttrs(slog.Attr{Value: slog.GroupValue(a[:]...)})
 		h.Handle(ctx, r) // a Sink has no errors
+		*a = [13]slog.Attr{}
+		attrs.Put(a)
 	}
 }
+
+var attrs = sync.Pool{New: func() any { return new([13]slog.Attr) }}
 
 // onlyOurs leaves out what slog adds besides the time.
 func onlyOurs(_ []string, a slog.Attr) slog.Attr {
@@ -75,6 +86,10 @@ func onlyOurs(_ []string, a slog.Attr) slog.Attr {
 func peer(e *proxy.Event) string {
 	if e.Peer == nil {
 		return ""
+	}
+	if a, ok := e.Peer.(*net.TCPAddr); ok {
+		addr := a.AddrPort()
+		return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()).String()
 	}
 	return e.Peer.String()
 }

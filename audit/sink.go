@@ -17,6 +17,12 @@ const (
 	// keptBuffer is how large a buffer may be that is kept for the next lines.
 	keptBuffer = 64 << 10
 
+	// gatherFor is how long a line waits for others to be written with: a write costs more than making a line does.
+	gatherFor = 10 * time.Millisecond
+
+	// enough is how many bytes need no others.
+	enough = 32 << 10
+
 	// lossEvery is how often an operator is told that lines are lost.
 	lossEvery = time.Minute
 )
@@ -36,6 +42,7 @@ type Sink struct {
 	reopen  bool
 	closing bool
 
+	soon *time.Timer // wakes; set when a line is the first one in the queue
 	wake chan struct{}
 	done chan struct{} // closed when everything is written after Close
 
@@ -55,7 +62,9 @@ func NewSink(name string, w io.Writer, say func(format string, args ...any)) *Si
 }
 
 func newSink(name string, w io.Writer, say func(format string, args ...any)) *Sink {
-	return &Sink{name: name, dst: w, say: say, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	s := &Sink{name: name, dst: w, say: say, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	s.soon = time.AfterFunc(time.Hour, s.awake)
+	return s
 }
 
 // OpenFile returns a Sink that appends to a file, which only its owner may read if it is created here.
@@ -81,14 +90,20 @@ func openFile(file string) (*os.File, error) {
 // Write takes one line.
 func (s *Sink) Write(line []byte) (int, error) {
 	s.mu.Lock()
+	if s.lines+s.lost == 0 {
+		s.soon.Reset(gatherFor)
+	}
 	if len(s.queue)+len(line) > maxQueued || s.closing {
 		s.lost++
 	} else {
 		s.queue = append(s.queue, line...)
 		s.lines++
 	}
+	full := len(s.queue) >= enough
 	s.mu.Unlock()
-	s.awake()
+	if full {
+		s.awake()
+	}
 	return len(line), nil
 }
 
@@ -137,6 +152,7 @@ func (s *Sink) run() {
 		}
 		s.tell(closing)
 		if closing {
+			s.soon.Stop()
 			if s.file != nil {
 				s.file.Close()
 			}
