@@ -23,7 +23,8 @@ func agentClients() []client {
 			needs:   []need{{program: "node"}, {npm: "codex"}},
 			version: `"$NPM/codex/node_modules/.bin/codex" --version`,
 			steps: []step{
-				{"a prompt by codex exec, streamed", says(`"$NPM/codex/node_modules/.bin/codex" exec --skip-git-repo-check 'hello, proxy'`)},
+				{"a prompt by codex exec, streamed", says(
+					`"$NPM/codex/node_modules/.bin/codex" exec --skip-git-repo-check 'hello, proxy'`)},
 			},
 		},
 	}

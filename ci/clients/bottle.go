@@ -19,7 +19,7 @@ import (
 )
 
 // stepTime bounds a step.
-const stepTime = 90 * time.Second
+const stepTime = 3 * time.Minute
 
 // A bottle is the sandbox of a client: a home and a working directory, both its own.
 type bottle struct {
@@ -35,6 +35,9 @@ func (w *world) hold(ctx context.Context, c client, missing string) (r row) {
 	r.client, r.skipped = c.name, missing
 	if c.restless && !w.job.sealed && missing == "" {
 		r.skipped = "it needs a network without a way out"
+	}
+	if c.mute && w.job.Options.Ask && missing == "" {
+		r.skipped = "it presents no client token"
 	}
 	if r.skipped != "" {
 		return r
@@ -83,7 +86,7 @@ func (w *world) newBottle(c client) (*bottle, error) {
 	}
 	b.env = append(plainEnvironment(), "HOME="+filepath.Join(b.dir, "home"), "TMPDIR="+filepath.Join(b.dir, "tmp"),
 		"CRED_PROXY="+w.job.program(), "SCRIPTS="+w.job.scripts(), "NPM="+filepath.Join(w.job.Dir, "npm"), "CLIENTS="+w.job.Dir)
-	b.env = append(b.env, w.trap.environment()...)
+	b.env = append(append(b.env, w.trap.environment()...), clientToken)
 	return b, nil
 }
 

@@ -13,6 +13,7 @@ type client struct {
 	needs    []need
 	version  string // a script that prints it
 	restless bool   // it talks to others of its own accord: only where there is no way out
+	mute     bool   // it presents nothing: only where no client token is asked for
 	steps    []step
 }
 

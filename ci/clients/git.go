@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"credproxy/fakeupstream"
 )
 
 // The repositories that the upstream has below https://github.com/git/.
@@ -23,24 +25,54 @@ func gitClients() []client {
 		{name: "git", route: "/github/", needs: []need{{program: "git"}}, version: "git version", steps: []step{
 			{"clone by url.insteadOf", cloneSmall},
 			{"fetch of new commits, with a gzip'd negotiation", fetchNew},
-			{"clone of 22,000 branches, with a gzip'd request of more than 1 MiB", cloneBig},
+			{"clone of 22,000 branches, with a request of more than 1 MiB", cloneBig("github.com", false, 300_000)},
 			{"push refused, with the reason", pushRefused},
 		}},
+		{
+			name: "git with chunked_bodies", route: "/git/", version: "git version",
+			needs: []need{{program: "git"}},
+			steps: []step{{"clone of 22,000 branches, with a chunked request", cloneBig("git.example.com", true, 1_000_000)}},
+		},
+		{
+			name: "git-lfs", route: "/github/", version: "git lfs version",
+			needs: []need{{program: "git"}, {program: "git-lfs", debian: "git-lfs"}},
+			steps: []step{{"clone with objects, whose URLs are absolute", cloneLFS}},
+		},
+		{
+			name: "libgit2 (pygit2)", mute: true, route: "/git/",
+			version: debianPython + ` -c "import pygit2; print(pygit2.LIBGIT2_VERSION)"`,
+			needs:   []need{{python: "pygit2", of: debianPython, debian: "python3-pygit2"}, {program: "git"}},
+			steps:   []step{{"clone by url.insteadOf", cloneLibgit2}},
+		},
 	}
 }
+
+// debianPython is the interpreter that has the modules of Debian's packages.
+const debianPython = "/usr/bin/python3"
 
 // history is a stream for git fast-import: commits of one file on a branch, the first with a parent if there is one.
 func history(branch, parent, label string, commits int) []byte {
 	var b bytes.Buffer
 	for i := range commits {
-		message, text := fmt.Sprintf("%s %d", label, i), fmt.Sprintf("%s, %d\n", label, i)
-		fmt.Fprintf(&b, "commit refs/heads/%s\nmark :%d\ncommitter A <a@example.com> %d +0000\ndata %d\n%s\n", branch, i+1, 1700000000+i, len(message), message)
-		if i == 0 && parent != "" {
-			fmt.Fprintf(&b, "from %s\n", parent)
+		from := ""
+		if i == 0 {
+			from = parent
 		}
-		fmt.Fprintf(&b, "M 100644 inline file\ndata %d\n%s\n", len(text), text)
+		writeCommit(&b, branch, i+1, from, fmt.Sprintf("%s %d", label, i), "file", fmt.Sprintf("%s, %d\n", label, i))
 	}
 	return b.Bytes()
+}
+
+// writeCommit writes a commit of files, each a name and a text, for git fast-import.
+func writeCommit(b *bytes.Buffer, branch string, mark int, parent, message string, files ...string) {
+	fmt.Fprintf(b, "commit refs/heads/%s\nmark :%d\ncommitter A <a@example.com> %d +0000\n", branch, mark, 1700000000+mark)
+	fmt.Fprintf(b, "data %d\n%s\n", len(message), message)
+	if parent != "" {
+		fmt.Fprintf(b, "from %s\n", parent)
+	}
+	for i := 0; i < len(files); i += 2 {
+		fmt.Fprintf(b, "M 100644 inline %s\ndata %d\n%s\n", files[i], len(files[i+1]), files[i+1])
+	}
 }
 
 // repository makes a bare repository of the upstream's, or adds to one.
@@ -63,7 +95,7 @@ func cloneSmall(ctx context.Context, b *bottle) error {
 	if _, err := b.repository(ctx, "small.git", history("main", "", "small", smallCommits)); err != nil {
 		return err
 	}
-	out, err := b.sh(ctx, "git clone -q https://github.com/git/small.git && git -C small log --format=%s && git -C small remote get-url origin")
+	out, err := b.sh(ctx, "git clone -q https://github.com/git/small.git && cd small && git log --format=%s && git remote get-url origin")
 	if err != nil {
 		return err
 	}
@@ -78,19 +110,27 @@ func fetchNew(ctx context.Context, b *bottle) error {
 	if err := os.WriteFile(b.work("own"), history("own", "", "own", ownCommits), 0o644); err != nil {
 		return err
 	}
-	out, err := b.sh(ctx, "git -C small fast-import --quiet <own && git -C small fetch -q && git -C small log --format=%s origin/main")
+	out, err := b.sh(ctx, "cd small && git fast-import --quiet <../own && git fetch -q && git log --format=%s origin/main")
 	if err != nil {
 		return err
 	}
 	if err := want(out, "new 1\nnew 0\nsmall 2\nsmall 1\nsmall 0"); err != nil {
 		return err
 	}
-	return b.asked(1000)
+	return b.asked(false, 1000)
 }
 
-func cloneBig(ctx context.Context, b *bottle) error {
+// bigRepository makes the upstream's big repository, if there is none yet.
+func (b *bottle) bigRepository(ctx context.Context) error {
+	if _, err := os.Stat(filepath.Join(b.job.Dir, "git", "big.git")); err == nil {
+		return nil
+	}
+	var stream bytes.Buffer
+	for i := range bigBranches {
+		writeCommit(&stream, "main", i+1, "", fmt.Sprint(i))
+	}
 	marks := b.work("marks")
-	dir, err := b.repository(ctx, "big.git", history("main", "", "big", bigBranches), "--export-marks="+marks)
+	dir, err := b.repository(ctx, "big.git", stream.Bytes(), "--export-marks="+marks)
 	if err != nil {
 		return err
 	}
@@ -103,29 +143,37 @@ func cloneBig(ctx context.Context, b *bottle) error {
 		mark, commit, _ := strings.Cut(strings.TrimSpace(line), " ")
 		refs += commit + " refs/heads/branch" + mark[1:] + "\n"
 	}
-	if err := os.WriteFile(filepath.Join(dir, "packed-refs"), []byte(refs), 0o644); err != nil {
-		return err
-	}
-	out, err := b.sh(ctx, "git clone -q --bare https://github.com/git/big.git && git -C big.git for-each-ref | wc -l")
-	if err != nil {
-		return err
-	}
-	if err := want(out, fmt.Sprint(bigBranches+1)); err != nil {
-		return err
-	}
-	return b.asked(300_000)
+	return os.WriteFile(filepath.Join(dir, "packed-refs"), []byte(refs), 0o644)
 }
 
-// asked wants a gzip'd request for a pack, of more than so many bytes, to have come.
-func (b *bottle) asked(size int64) error {
+// cloneBig clones the big repository from a host. Its request must have been chunked or gzip'd, and of more than so many
+// bytes.
+func cloneBig(host string, chunked bool, size int64) func(context.Context, *bottle) error {
+	return func(ctx context.Context, b *bottle) error {
+		if err := b.bigRepository(ctx); err != nil {
+			return err
+		}
+		out, err := b.sh(ctx, "git clone -q --bare https://"+host+"/git/big.git && git -C big.git for-each-ref | wc -l")
+		if err != nil {
+			return err
+		}
+		if err := want(out, fmt.Sprint(bigBranches+1)); err != nil {
+			return err
+		}
+		return b.asked(chunked, size)
+	}
+}
+
+// asked wants a request for a pack to have come, chunked or gzip'd, and of more than so many bytes.
+func (b *bottle) asked(chunked bool, size int64) error {
 	largest := int64(0)
 	for _, q := range b.recorded("/git-upload-pack") {
-		if q.Get("Content-Encoding") == "gzip" && q.Get("Transfer-Encoding") == "" {
+		if chunked && q.Get("Transfer-Encoding") == "chunked" || !chunked && q.Get("Content-Encoding") == "gzip" {
 			largest = max(largest, q.BodySize)
 		}
 	}
 	if largest < size {
-		return fmt.Errorf("the largest gzip'd request had %d bytes, not %d", largest, size)
+		return fmt.Errorf("the largest such request had %d bytes, not %d", largest, size)
 	}
 	return nil
 }
@@ -135,11 +183,40 @@ func pushRefused(ctx context.Context, b *bottle) error {
 	if err == nil {
 		return errors.New("it was not refused")
 	}
-	if !strings.Contains(stderr, "403") {
+	if !strings.Contains(stderr, "remote: cred-proxy: git push") {
 		return fmt.Errorf("git said: %s", lastLines(stderr))
 	}
 	if n := len(b.up.Requests()); n > 0 || b.up.Pushes() > 0 {
 		return fmt.Errorf("the upstream was sent %d requests", n)
 	}
 	return nil
+}
+
+// cloneLFS clones a repository with a pointer to an object of the upstream.
+func cloneLFS(ctx context.Context, b *bottle) error {
+	const size = 100_000
+	sum := fakeupstream.BytesSHA256(size)
+	var stream bytes.Buffer
+	writeCommit(&stream, "main", 1, "", "it", ".gitattributes", "*.bin filter=lfs diff=lfs merge=lfs -text\n",
+		"it.bin", fmt.Sprintf("version https://git-lfs.github.com/spec/v1\noid sha256:%s\nsize %d\n", sum, size))
+	if _, err := b.repository(ctx, "lfs.git", stream.Bytes()); err != nil {
+		return err
+	}
+	out, err := b.sh(ctx, "git lfs install --skip-repo >&2 && git clone -q https://github.com/git/lfs.git && sha256sum <lfs/it.bin")
+	if err != nil {
+		return err
+	}
+	return want(out, sum+"  -")
+}
+
+func cloneLibgit2(ctx context.Context, b *bottle) error {
+	if _, err := b.repository(ctx, "lib.git", history("main", "", "lib", smallCommits)); err != nil {
+		return err
+	}
+	const clone = `pygit2.clone_repository('https://git.example.com/git/lib.git', 'lib')`
+	out, err := b.sh(ctx, debianPython+` -c "import pygit2; `+clone+`" && cat lib/file`)
+	if err != nil {
+		return err
+	}
+	return want(out, "lib, 2")
 }

@@ -22,15 +22,18 @@ import (
 //	stream    GET, print each line as it comes
 //	upload    PUT the file, print the answer
 //	download  GET, print the answer
+//
+// What they present is in $KEY.
 func httpClients() []client {
 	python := []need{{program: "python3"}}
 	return []client{
 		httpClient("curl", []need{{program: "curl"}}, "curl --version", `case $1 in
-			json) curl -fsS -d '{"hello": "world"}' -H 'Content-Type: application/json' -H 'Authorization: Bearer placeholder' "$2" ;;
-			stream) curl -fsSN "$2" ;;
-			upload) curl -fsS -T "$3" "$2" ;;
-			download) curl -fsS "$2" ;;
-		esac`),
+			json) set -- -d '{"hello": "world"}' -H 'Content-Type: application/json' "$2" ;;
+			stream) set -- -N "$2" ;;
+			upload) set -- -T "$3" "$2" ;;
+			download) set -- "$2" ;;
+		esac
+		curl -fsS -H "Authorization: Bearer $KEY" "$@"`),
 		httpClient("Python urllib", python, "python3 --version", `python3 "$SCRIPTS/agent.py" urllib "$@"`),
 		httpClient("Python http.client", python, "python3 --version", `python3 "$SCRIPTS/agent.py" http.client "$@"`),
 		httpClient("requests (that in pip)", []need{{program: "python3"}, {python: "pip._vendor.requests"}},
@@ -44,7 +47,7 @@ const uploaded = 5_000_000
 
 func httpClient(name string, needs []need, version, script string) client {
 	run := func(what, path string, more string) string {
-		return `set -- ` + what + ` "$FILES_BASE_URL` + path + `" ` + more + "\n" + script
+		return `export KEY="${FILES_CLIENT_TOKEN:-placeholder}"; set -- ` + what + ` "$FILES_BASE_URL` + path + `" ` + more + "\n" + script
 	}
 	return client{name: name, route: "/files/", needs: needs, version: version, steps: []step{
 		{"JSON", func(ctx context.Context, b *bottle) error {
@@ -131,7 +134,7 @@ func goClient(ctx context.Context, what, url string, files []string) error {
 	if size > 0 {
 		req.ContentLength = size
 	}
-	req.Header.Set("Authorization", "Bearer placeholder")
+	req.Header.Set("Authorization", "Bearer "+os.Getenv("KEY"))
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // npmFiles are the clients that npm has: folders of a package.json and its lock, which names versions and hashes and no
@@ -75,6 +77,7 @@ func (j *job) prepare(ctx context.Context, log io.Writer) error {
 type need struct {
 	program string // in PATH
 	python  string // a module of Python
+	of      string // whose: the interpreter, python3 if empty
 	debian  string // the Debian package that has it, if it may be installed
 	npm     string // a folder of npm to install
 	run     string // in that folder: a script of the package's own to run then
@@ -88,24 +91,36 @@ func (n need) have(ctx context.Context, j *job, log io.Writer) error {
 	case n.npm != "":
 		return n.install(ctx, j, log)
 	case n.python != "":
-		if command(ctx, "", "python3", "-c", "import "+n.python) != nil {
-			return fmt.Errorf("there is no %s for Python", n.python)
+		return n.fromDebian(ctx, j, log, func() error {
+			if command(ctx, "", cmp.Or(n.of, "python3"), "-c", "import "+n.python) != nil {
+				return fmt.Errorf("there is no %s for Python", n.python)
+			}
+			return nil
+		})
+	}
+	return n.fromDebian(ctx, j, log, func() error {
+		if _, err := exec.LookPath(n.program); err != nil {
+			return fmt.Errorf("%s is not on this machine", n.program)
 		}
 		return nil
-	}
-	_, err := exec.LookPath(n.program)
-	if err != nil && n.debian != "" && j.Options.Debian {
-		fmt.Fprintf(log, "installing %s\n", n.debian)
-		if err := command(ctx, "", "apt-get", "install", "-qq", "-y", "--no-install-recommends", n.debian); err != nil {
-			return err
-		}
-		_, err = exec.LookPath(n.program)
-	}
-	if err != nil {
-		return fmt.Errorf("%s is not on this machine", n.program)
-	}
-	return nil
+	})
 }
+
+// fromDebian looks whether the need is met and, if it is not and that is asked for, installs the Debian package.
+func (n need) fromDebian(ctx context.Context, j *job, log io.Writer, met func() error) error {
+	err := met()
+	if err == nil || n.debian == "" || !j.Options.Debian {
+		return err
+	}
+	fmt.Fprintf(log, "installing %s\n", n.debian)
+	if err := command(ctx, "", "apt-get", "install", "-qq", "-y", "--no-install-recommends", n.debian); err != nil {
+		fmt.Fprintln(log, err)
+	}
+	return met()
+}
+
+// installTime bounds what npm installs at a time.
+const installTime = 5 * time.Minute
 
 // install installs a folder of npm's, as its lock says. No script of a package runs but the one that is named.
 func (n need) install(ctx context.Context, j *job, log io.Writer) error {
@@ -113,13 +128,16 @@ func (n need) install(ctx context.Context, j *job, log io.Writer) error {
 		return errors.New("npm is not on this machine")
 	}
 	fmt.Fprintf(log, "installing %s\n", n.npm)
+	ctx, cancel := context.WithTimeout(ctx, installTime)
+	defer cancel()
 	dir := j.npm(n.npm)
 	err := command(ctx, dir, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--omit-lockfile-registry-resolved")
 	if err == nil && n.run != "" {
 		err = command(ctx, dir, "node", filepath.FromSlash(n.run))
 	}
 	if err != nil {
-		return fmt.Errorf("npm could not install it: %w", err)
+		fmt.Fprintln(log, err) // at length, and with addresses, which no table needs
+		return errors.New("npm could not install it")
 	}
 	return nil
 }

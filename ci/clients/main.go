@@ -1,5 +1,5 @@
-// Clients holds the proxy to the real clients: git, curl, SDKs, package managers and agents' command lines do their work
-// through the real program, before the fake upstream. From the root of the repository:
+// Clients holds the proxy to the real clients: git, curl, SDKs, package managers and the command lines of agents do their
+// work through the real program, before the fake upstream. From the root of the repository:
 //
 //	go run ./ci/clients
 //
@@ -8,8 +8,8 @@
 // A client (clients.go) has a home of its own, and nothing of the machine's environment but PATH: what it knows of the
 // proxy is what `cred-proxy env` prints for its route, evaluated by a shell. It has no way out (seal_linux.go): in its
 // network there is loopback and a name server that knows no name, and remembers who was asked for. The fake upstream is
-// what the proxy alone can reach (world.go), by the hosts' own names; each route has a token of its own, and after every
-// step (bottle.go) all requests must have come by the proxy, with the token of their host and no placeholder, no name must
+// what the proxy alone can reach (world.go), by the hosts' own names, and each route has a token of its own. After every
+// step (bottle.go) all requests must have come by the proxy, with the token of their host and no placeholder; no name must
 // have been asked for, and no token be in what the client said or keeps.
 //
 // What a client needs is installed before, from the package registries in the versions that are pinned here (install.go),
@@ -60,6 +60,7 @@ type options struct {
 	Only     string // comma-separated names of clients
 	Markdown string // file
 	Debian   bool   // install what Debian packages
+	Ask      bool   // all routes have a client token
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
@@ -68,6 +69,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.StringVar(&o.Only, "only", "", "comma-separated `names` of clients, or their first words (default all)")
 	f.StringVar(&o.Markdown, "md", "", "`file` to write the table to, as Markdown")
 	f.BoolVar(&o.Debian, "apt", false, "install what is missing from Debian's packages; for root")
+	f.BoolVar(&o.Ask, "ask", false, "let every route have a client token, which the clients must present")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}

@@ -30,6 +30,9 @@ import (
 //go:embed routes.json
 var routesJSON []byte
 
+// clientToken is what the clients are to present where they are asked. The judge knows it by the word placeholder.
+const clientToken = "CLIENT_TOKEN=placeholder-of-this-sandbox"
+
 // patience is for what takes no time.
 const patience = 10 * time.Second
 
@@ -56,32 +59,37 @@ func (j *job) newWorld(ctx context.Context) (_ *world, err error) {
 			w.close()
 		}
 	}()
-	routes := filepath.Join(j.Dir, "routes.json")
-	if err := os.WriteFile(routes, routesJSON, 0o644); err != nil {
-		return nil, err
-	}
 	var table struct {
-		Routes []struct {
-			Upstream string `json:"upstream"`
-			Username string `json:"username"`
-			TokenEnv string `json:"token_env"`
-		} `json:"routes"`
+		Routes []map[string]any `json:"routes"`
 	}
 	if err := json.Unmarshal(routesJSON, &table); err != nil {
 		return nil, err
 	}
-	env := append(plainEnvironment(), "CRED_PROXY_ROUTES="+routes, "CRED_PROXY_BIND=127.0.0.1", "CRED_PROXY_DEBUG=1")
+	routes := filepath.Join(j.Dir, "routes.json")
+	env := append(plainEnvironment(), "CRED_PROXY_ROUTES="+routes, "CRED_PROXY_BIND=127.0.0.1", "CRED_PROXY_DEBUG=1", clientToken)
 	var hosts []string
 	for _, r := range table.Routes {
-		u, err := url.Parse(r.Upstream)
+		text := func(key string) string { value, _ := r[key].(string); return value }
+		u, err := url.Parse(text("upstream"))
 		if err != nil {
 			return nil, err
 		}
-		hosts = append(hosts, u.Host)
-		w.tokens[u.Host] = "real-" + strings.ToLower(r.TokenEnv) + "-of-the-operator"
-		env = append(env, r.TokenEnv+"="+w.tokens[u.Host])
-		w.secret[w.tokens[u.Host]] = r.TokenEnv
-		w.secret[base64.StdEncoding.EncodeToString([]byte(r.Username+":"+w.tokens[u.Host]))] = r.TokenEnv
+		name := text("token_env")
+		token := "real-" + strings.ToLower(name) + "-of-the-operator"
+		hosts, env = append(hosts, u.Host), append(env, name+"="+token)
+		w.tokens[u.Host] = token
+		w.secret[token] = name
+		w.secret[base64.StdEncoding.EncodeToString([]byte(text("username")+":"+token))] = name
+		if j.Options.Ask {
+			r["client_token_env"] = "CLIENT_TOKEN"
+		}
+	}
+	text, err := json.Marshal(table)
+	if err == nil {
+		err = os.WriteFile(routes, text, 0o644)
+	}
+	if err != nil {
+		return nil, err
 	}
 	git := filepath.Join(j.Dir, "git")
 	if err := os.MkdirAll(git, 0o755); err != nil {

@@ -1,8 +1,9 @@
 """An HTTP client of Python: agent.py LIBRARY json|stream|upload|download URL [FILE], as ci/clients/http.go says."""
+import os
 import sys
 
 library, what, url = sys.argv[1:4]
-fields = {"Authorization": "Bearer placeholder", "Content-Type": "application/json"}
+fields = {"Authorization": "Bearer " + os.environ["KEY"], "Content-Type": "application/json"}
 if what == "json":
     method, body = "POST", b'{"hello": "world"}'
 elif what == "upload":
@@ -11,7 +12,6 @@ else:
     method, body = "GET", None
 
 if library == "urllib":
-    import os
     import urllib.request
 
     if what == "upload":

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 
 const [what, url, file] = process.argv.slice(2)
-const headers = { authorization: 'Bearer placeholder', 'content-type': 'application/json' }
+const headers = { authorization: `Bearer ${process.env.KEY}`, 'content-type': 'application/json' }
 const answer = await fetch(url, {
   json: { method: 'POST', headers, body: JSON.stringify({ hello: 'world' }) },
   upload: { method: 'PUT', headers, body: file && readFileSync(file) },

@@ -2,4 +2,5 @@
 import { Octokit } from '@octokit/rest'
 
 const client = new Octokit({ baseUrl: process.env.GITHUB_API_URL, auth: process.env.GITHUB_TOKEN })
-for (const page of await client.paginate('GET /links', { pages: 3 }, (answer) => [answer.url])) console.log(new URL(page).search)
+const pages = await client.paginate('GET /links', { pages: 3 }, (answer) => [answer.url])
+for (const page of pages) console.log(new URL(page).search)
