@@ -80,9 +80,6 @@ func (a *agent) serve() {
 			a.linger(lingerFor)
 			return
 		}
-		if a.srv.draining.Load() {
-			return
-		}
 	}
 }
 

@@ -117,6 +117,8 @@ type Server struct {
 	agents    map[*agent]bool
 	crowd     *crowd
 	left      chan struct{}   // closed when the last agent is gone while draining
+	gone      sync.Once       // left was closed
+	cut       bool            // whoever is still there is cut off
 	serving   sync.Once       // what goes with serving was started
 	stopped   chan struct{}   // closed when Shutdown is done
 	life      context.Context // of commands: until then
@@ -163,8 +165,9 @@ func (s *Server) Serve(ln net.Listener) error {
 	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		delete(s.listeners, ln)
-		s.mu.Unlock()
+		s.checkLeft()
 	}()
 	s.serving.Do(func() {
 		go s.sweep()
@@ -185,78 +188,46 @@ func (s *Server) Serve(ln net.Listener) error {
 			time.Sleep(50 * time.Millisecond)
 			continue
 		}
-		if !s.peers.contains(conn.RemoteAddr()) {
-			s.refusePeer(conn)
-			continue
-		}
-		a := newAgent(s, conn)
-		if !s.enter(a) {
-			conn.Close()
-			continue
-		}
-		s.admitAgent(a)
+		s.welcome(conn)
 	}
 }
 
+// welcome serves a connection that was accepted, if there is a place for it.
+func (s *Server) welcome(conn net.Conn) {
+	if !s.peers.contains(conn.RemoteAddr()) {
+		s.refusePeer(conn)
+		return
+	}
+	a := newAgent(s, conn)
+	if !s.enter(a) {
+		conn.Close()
+		return
+	}
+	s.admitAgent(a)
+}
+
+// enter counts an agent in, unless all are being cut off.
 func (s *Server) enter(a *agent) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining.Load() {
-		return false
+	if !s.cut {
+		s.agents[a] = true
 	}
-	s.agents[a] = true
-	return true
+	return !s.cut
 }
 
 func (s *Server) leave(a *agent) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.agents, a)
-	if s.draining.Load() && len(s.agents) == 0 {
-		close(s.left)
-	}
+	s.checkLeft()
 }
 
-// Shutdown stops accepting, closes what is idle, a WebSocket in which nothing passes, too, and waits until the exchanges
-// under way are finished or ctx is done; then it closes every connection. The error is ctx's if exchanges were cut. It is called once, and the Server is of no
-// use afterwards.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	if s.draining.Swap(true) {
-		s.mu.Unlock()
-		return errors.New("already shut down")
+// checkLeft tells Shutdown if nobody is left and nobody can come any more; s.mu is held.
+func (s *Server) checkLeft() {
+	if s.draining.Load() && len(s.listeners)+len(s.agents) == 0 {
+		s.gone.Do(func() { close(s.left) })
 	}
-	defer close(s.stopped)
-	defer s.end()
-	if len(s.agents) == 0 {
-		close(s.left)
-	}
-	for ln := range s.listeners {
-		ln.Close()
-	}
-	agents := s.snapshot()
-	s.mu.Unlock()
-	for _, a := range agents {
-		a.closeIdle()
-	}
-	var err error
-	select {
-	case <-s.left:
-	case <-ctx.Done():
-		err = ctx.Err()
-		s.mu.Lock()
-		agents = s.snapshot()
-		s.mu.Unlock()
-		for _, a := range agents {
-			a.abandon()
-		}
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, u := range s.upstreams {
-		u.retire()
-	}
-	return err
 }
 
 // snapshot returns the agents there are; s.mu is held.

@@ -1,0 +1,85 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"time"
+)
+
+// restFor is how long a connection does nothing before it is closed in the course of a Shutdown. Who connected or was
+// served a moment ago is about to send a request, and would lose it.
+const restFor = 100 * time.Millisecond
+
+// Shutdown stops accepting, closes what is idle, a WebSocket in which nothing passes, too, and waits until the exchanges
+// under way are finished or ctx is done; then it closes every connection. Who had connected before is still served. The error is ctx's if exchanges were cut.
+// It is called once, and the Server is of no use afterwards.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	if s.draining.Swap(true) {
+		s.mu.Unlock()
+		return errors.New("already shut down")
+	}
+	s.checkLeft()
+	listeners := slices.Collect(maps.Keys(s.listeners))
+	s.mu.Unlock()
+	defer close(s.stopped)
+	defer s.end()
+	for _, ln := range listeners {
+		for _, conn := range queued(ln) {
+			s.welcome(conn)
+		}
+		ln.Close()
+	}
+	err := s.drain(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, u := range s.upstreams {
+		u.retire()
+	}
+	return err
+}
+
+// drain waits until every agent has left, and closes the connections of those that do nothing. What is answered in the
+// meantime says that the connection will be closed. When ctx is done all are cut off.
+func (s *Server) drain(ctx context.Context) error {
+	resting := map[*agent]uint64{} // those that did nothing at the last look, and how many exchanges they had had
+	look := time.NewTicker(restFor)
+	defer look.Stop()
+	for {
+		select {
+		case <-s.left:
+			return nil
+		case <-look.C:
+			s.mu.Lock()
+			agents := s.snapshot()
+			s.mu.Unlock()
+			for _, a := range agents {
+				a.leaveIfResting(resting)
+			}
+		case <-ctx.Done():
+			s.mu.Lock()
+			s.cut = true
+			agents := s.snapshot()
+			s.mu.Unlock()
+			for _, a := range agents {
+				a.abandon()
+			}
+			return ctx.Err()
+		}
+	}
+}
+
+// leaveIfResting closes the connection if nothing has come of it since the last look.
+func (a *agent) leaveIfResting(resting map[*agent]uint64) {
+	if a.busy.Load() != 0 {
+		delete(resting, a)
+		return
+	}
+	served := a.served.Load()
+	if before, looked := resting[a]; looked && before == served {
+		a.closeIdle()
+	}
+	resting[a] = served
+}

@@ -1,0 +1,78 @@
+package proxy
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// slowListener accepts nobody until it is closed.
+type slowListener struct {
+	*net.TCPListener
+	closed chan struct{}
+}
+
+func (l *slowListener) Accept() (net.Conn, error) { <-l.closed; return nil, net.ErrClosed }
+func (l *slowListener) Close() error {
+	select {
+	case <-l.closed:
+		return nil
+	default:
+	}
+	close(l.closed)
+	return l.TCPListener.Close()
+}
+
+var _ syscall.Conn = (*slowListener)(nil)
+
+// TestDrainServesTheQueue: who had connected when the program was told to stop is served, be it accepted or not, and told
+// that the connection is closed then.
+func TestDrainServesTheQueue(t *testing.T) {
+	s := New(Options{})
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln := &slowListener{tcp.(*net.TCPListener), make(chan struct{})}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ln) }()
+	var conns []net.Conn
+	for range 20 {
+		conn, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conns = append(conns, conn)
+	}
+	for _, conn := range conns[1:] {
+		io.WriteString(conn, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+	}
+	for registered := false; !registered; time.Sleep(time.Millisecond) {
+		s.mu.Lock()
+		registered = len(s.listeners) == 1
+		s.mu.Unlock()
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Shutdown(context.Background()) }()
+	<-ln.closed // by then the queue was taken
+	io.WriteString(conns[0], "GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+	for i, conn := range conns {
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || resp.StatusCode != 404 || !resp.Close {
+			t.Errorf("connection %d: %v, %v", i, resp, err)
+		}
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
