@@ -23,14 +23,16 @@ func newAdmin(p *program, o *options, status func() proxy.Status) *admin.Admin {
 }
 
 // serveAdmin listens where the operator's port is to be, which is not where agents connect, and serves there from now on.
-func (p *program) serveAdmin(a *admin.Admin, o *options, agents net.Addr) error {
+func (p *program) serveAdmin(a *admin.Admin, o *options, agents []door) error {
 	if a == nil {
 		return nil
 	}
-	if err := apart(o.admin, agents); err != nil {
-		return err
+	for _, d := range agents {
+		if err := apart(o.admin, d.Addr()); err != nil {
+			return err
+		}
 	}
-	ln, err := listen(o.admin, 0o600)
+	ln, err := listen(o.admin, 0o600, o.reusePort)
 	if err != nil {
 		return fmt.Errorf("admin: %w", err)
 	}

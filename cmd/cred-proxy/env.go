@@ -26,13 +26,14 @@ func (p *program) env(args []string) int {
 	}
 	at := own.url
 	if at == "" {
-		if strings.HasPrefix(o.bind, unixPrefix) {
+		port := o.firstPort()
+		switch port {
+		case "":
 			return p.usageError("env: a Unix socket has no URL: say -url http://HOST:PORT of what leads there")
-		}
-		if o.port == 0 {
+		case "0":
 			return p.usageError("env: port 0 is none that a sandbox could reach: say -url http://HOST:PORT")
 		}
-		at = "http://cred-proxy:" + strconv.Itoa(o.port)
+		at = "http://cred-proxy:" + port
 	}
 	at = strings.TrimRight(at, "/")
 	if u, err := url.Parse(at); err != nil || u.Scheme != "http" || u.Host == "" || u.User != nil || u.Path+u.RawQuery+u.Fragment != "" {

@@ -29,11 +29,9 @@ func (p *program) health(args []string) int {
 	address, request, judge := o.admin, "GET /readyz HTTP/1.1", saysReady
 	if address == "" {
 		// This names no route and is always refused, so nothing of it goes further.
-		address, request, judge = o.address(), "OPTIONS * HTTP/1.1", saysNo
+		address, request, judge = o.addresses()[0], "OPTIONS * HTTP/1.1", saysNo
 		if b, err := os.ReadFile(o.addrFile); err == nil {
-			if address = strings.TrimSpace(string(b)); strings.HasPrefix(address, "/") {
-				address = unixPrefix + address
-			}
+			address, _, _ = strings.Cut(string(b), "\n")
 		}
 	}
 	if err := askHealth(address, request, judge); err != nil {

@@ -15,24 +15,82 @@ import (
 // unixPrefix begins an address that is the path of a Unix socket.
 const unixPrefix = "unix:"
 
-// address is what the program is told to listen on: "host:port", or "unix:/path".
-func (o *options) address() string {
-	if strings.HasPrefix(o.bind, unixPrefix) {
-		return o.bind
+// addresses are what the program is told to listen on: "host:port" or "unix:/path" each.
+func (o *options) addresses() (list []string) {
+	for _, one := range strings.Split(o.bind, ",") {
+		if _, _, err := net.SplitHostPort(one); err != nil && !strings.HasPrefix(one, unixPrefix) {
+			one = net.JoinHostPort(strings.Trim(one, "[]"), strconv.Itoa(o.port))
+		}
+		list = append(list, one)
 	}
-	return net.JoinHostPort(o.bind, strconv.Itoa(o.port))
+	return list
 }
 
-// listen listens on an address; mode is what a Unix socket is given.
-func listen(address string, mode os.FileMode) (ln net.Listener, err error) {
-	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
+// firstPort is the first port to listen on, or "" if there are only Unix sockets.
+func (o *options) firstPort() string {
+	for _, one := range o.addresses() {
+		if !strings.HasPrefix(one, unixPrefix) {
+			_, port, _ := net.SplitHostPort(one)
+			return port
+		}
+	}
+	return ""
+}
+
+// A door is where agents come in.
+type door struct {
+	net.Listener
+	said string // what it listens on as the log says it: with the host as it was asked for
+	addr string // as the address file says it
+}
+
+// doors listens where the options say; or, if the program was started because somebody connected, takes the sockets that
+// it was started with.
+func (o *options) doors(getenv func(string) string) (doors []door, err error) {
+	defer func() {
+		if err != nil {
+			closeAll(doors)
+		}
+	}()
+	given, err := activated(getenv)
+	for _, ln := range given {
+		addr := ln.Addr().String()
+		if ln.Addr().Network() == "unix" {
+			addr = unixPrefix + addr
+		}
+		doors = append(doors, door{ln, addr, addr})
+	}
+	if err != nil || len(doors) > 0 {
+		return doors, err
+	}
+	for _, address := range o.addresses() {
+		ln, err := listen(address, os.FileMode(o.socketMode), o.reusePort)
+		if err != nil {
+			return doors, err
+		}
+		said, addr := boundTo(ln, address)
+		doors = append(doors, door{ln, said, addr})
+	}
+	return doors, nil
+}
+
+func closeAll(doors []door) {
+	for _, d := range doors {
+		d.Close()
+	}
+}
+
+// listen listens on an address; mode is what a Unix socket is given, and share lets further processes of this user listen
+// on the same port.
+func listen(address string, mode os.FileMode, share bool) (ln net.Listener, err error) {
+	path, isUnix := strings.CutPrefix(address, unixPrefix)
+	switch {
+	case isUnix:
 		ln, err = listenUnix(path, mode)
-	} else {
-		// MPTCP is of no use to a sidecar, and keep-alive probes are not either: the agent is next door, and a silent one
-		// has a deadline. Both would cost a little for each connection.
-		lc := net.ListenConfig{KeepAlive: -1}
-		lc.SetMultipathTCP(false)
-		ln, err = lc.Listen(context.Background(), "tcp", address)
+	case share:
+		ln, err = listenShared(tcp(), address)
+	default:
+		ln, err = tcp().Listen(context.Background(), "tcp", address)
 	}
 	if err == nil {
 		return ln, nil
@@ -44,6 +102,14 @@ func listen(address string, mode os.FileMode) (ln net.Listener, err error) {
 		err = sys.Err
 	}
 	return nil, fmt.Errorf("listen %s: %w", address, err)
+}
+
+// tcp is how to listen on a port. MPTCP is of no use to a sidecar, and keep-alive probes are not either: the agent is next
+// door, and a silent one has a deadline. Both would cost a little for each connection.
+func tcp() *net.ListenConfig {
+	lc := &net.ListenConfig{KeepAlive: -1}
+	lc.SetMultipathTCP(false)
+	return lc
 }
 
 // listenUnix listens on a Unix socket, whose file goes with the listener. A file that a dead process left behind is
@@ -103,5 +169,24 @@ func (v *modeValue) Set(s string) error {
 		return fmt.Errorf("%q is not permissions in octal digits, such as 0660", s)
 	}
 	*v = modeValue(n)
+	return nil
+}
+
+// bindValue is a list of what to listen on: hosts, which have the port of the options, hosts with a port, and Unix sockets.
+type bindValue string
+
+func (v *bindValue) String() string { return string(*v) }
+func (v *bindValue) Set(s string) error {
+	seen := map[string]bool{}
+	for _, one := range strings.Split(s, ",") {
+		switch {
+		case strings.TrimSpace(one) != one || one == "" && s != "":
+			return fmt.Errorf("%q is no list of addresses with a comma between them", s)
+		case seen[one]:
+			return fmt.Errorf("%q stands twice", one)
+		}
+		seen[one] = true
+	}
+	*v = bindValue(s)
 	return nil
 }

@@ -33,6 +33,8 @@ type options struct {
 
 	poll  time.Duration
 	watch bool
+
+	reusePort bool
 }
 
 func defaultOptions() *options {
@@ -75,7 +77,7 @@ func (o *options) settings() []setting {
 	return []setting{
 		{"routes", "file of the routes", (*fileValue)(&o.routes)},
 		{"port", "port to listen on; 0 takes a free one", (*portValue)(&o.port)},
-		{"bind", "address to listen on, or unix:/path for a Unix socket", (*textValue)(&o.bind)},
+		{"bind", "addresses to listen on, with commas between them: a host, a host:port, or unix:/path for a Unix socket", (*bindValue)(&o.bind)},
 		{"socket-mode", "permissions of a Unix socket", (*modeValue)(&o.socketMode)},
 		{"allow-peers", "networks from which connections are served, such as 10.0.0.0/8,fd00::1; a Unix socket's are anyway; none: all", (*networksValue)(&o.peers)},
 		{"debug", "one line on stderr for each exchange; in the environment anything but empty turns it on", (*switchValue)(&o.debug)},
@@ -100,6 +102,7 @@ func (o *options) settings() []setting {
 		{"watch", "look at the file of the routes as well, and reload them when it changes: 1 or 0", (*onOffValue)(&o.watch)},
 		{"admin", "address of the operator's port, host:port or unix:/path; none: there is no such port", (*textValue)(&o.admin)},
 		{"drain-delay", "to go on serving when told to stop, while /readyz says that it is not ready", (*delayValue)(&o.drainDelay)},
+		{"reuseport", "share the port with the cred-proxy that this one takes over from: 1 or 0 (Linux)", (*onOffValue)(&o.reusePort)},
 		{"drain-timeout", "to finish what runs when told to stop", (*durationValue)(&o.drain)},
 	}
 }

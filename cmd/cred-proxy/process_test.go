@@ -21,7 +21,7 @@ import (
 // A process is a running cred-proxy.
 type process struct {
 	cmd            *exec.Cmd
-	addr           string // host:port that it listens on, once start has returned
+	addr           string // the first that it listens on, once start has returned
 	stdout, stderr *output
 	exited         chan struct{} // closed once it is gone and all of its output is read
 }
@@ -132,7 +132,7 @@ func (p *process) listening() error {
 				p.stop()
 				return fmt.Errorf("it says that it listens, but: %w", err)
 			}
-			p.addr = strings.TrimSpace(string(addr))
+			p.addr, _, _ = strings.Cut(string(addr), "\n")
 		}
 	}
 	return nil
@@ -274,27 +274,52 @@ func cmdProxylog(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// cmdSignal sends the program a signal.
+// cmdSuccessor starts the program once more, beside the one that runs, and
+// makes it the program of the script; the other is the former one from then on.
 //
-//	signal HUP|INT|TERM|USR1|KILL
+//	successor [ARG...]
+func cmdSuccessor(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg, "successor [ARG...]")
+	s := of(ts)
+	s.former, s.proxy = running(ts), nil
+	cmdProxy(ts, false, args)
+}
+
+// oneOf takes -former off a command line and returns whom it is about.
+func oneOf(ts *testscript.TestScript, args []string) (p **process, rest []string) {
+	s := of(ts)
+	if len(args) == 0 || args[0] != "-former" {
+		running(ts)
+		return &s.proxy, args
+	}
+	if s.former == nil {
+		ts.Fatalf("there is no former proxy")
+	}
+	return &s.former, args[1:]
+}
+
+// cmdSignal sends the program a signal, or the one that ran before it.
+//
+//	signal [-former] HUP|INT|TERM|USR1|KILL
 func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 	signals := map[string]os.Signal{"HUP": syscall.SIGHUP, "INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": os.Kill}
 	for _, sig := range reopenSignals {
 		signals["USR1"] = sig
 	}
-	usage(ts, neg || len(args) != 1 || signals[args[0]] == nil, "signal HUP|INT|TERM|USR1|KILL")
-	ts.Check(running(ts).cmd.Process.Signal(signals[args[0]]))
+	p, args := oneOf(ts, args)
+	usage(ts, neg || len(args) != 1 || signals[args[0]] == nil, "signal [-former] HUP|INT|TERM|USR1|KILL")
+	ts.Check((*p).cmd.Process.Signal(signals[args[0]]))
 }
 
 // cmdStopped waits until the program has exited, with code 0 unless told
 // otherwise, and makes its output the stdout and stderr of the script.
 //
-//	stopped [CODE]
+//	stopped [-former] [CODE]
 func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg || len(args) > 1, "stopped [CODE]")
-	p := running(ts)
-	exited(ts, p, append(args, "0")[0])
-	of(ts).proxy = nil
+	p, args := oneOf(ts, args)
+	usage(ts, neg || len(args) > 1, "stopped [-former] [CODE]")
+	exited(ts, *p, append(args, "0")[0])
+	*p = nil
 }
 
 // cmdExits runs the program to its end, which must come by itself, and makes

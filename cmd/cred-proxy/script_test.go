@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -90,12 +91,15 @@ var scripts = filepath.Join("..", "..", "testdata", "scripts")
 // scriptCommands are those that scenarios have besides testscript's own.
 var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	// The program.
-	"proxy":    cmdProxy,
-	"proxylog": cmdProxylog,
-	"signal":   cmdSignal,
-	"stopped":  cmdStopped,
-	"exits":    cmdExits,
-	"demo":     cmdDemo,
+	"proxy":     cmdProxy,
+	"proxylog":  cmdProxylog,
+	"signal":    cmdSignal,
+	"stopped":   cmdStopped,
+	"successor": cmdSuccessor,
+	"activated": cmdActivated,
+	"notified":  cmdNotified,
+	"exits":     cmdExits,
+	"demo":      cmdDemo,
 	// The program as a user without privileges, and another process of the same user.
 	"unprivileged": cmdUnprivileged,
 	"spy":          cmdSpy,
@@ -196,6 +200,8 @@ type scene struct {
 	env      *testscript.Env
 	names    []string // of the variables that the scenario may set
 	proxy    *process
+	former   *process      // that proxy took over from
+	notified *net.UnixConn // where systemd is told of it
 	upstream *fakeupstream.Server
 	egress   *egress
 	conns    map[string]*conn

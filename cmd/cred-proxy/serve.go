@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -51,26 +52,33 @@ func (p *program) serve(args []string) int {
 	if err := srv.LoadFile(o.routes); err != nil {
 		return p.fail(err)
 	}
-	ln, err := listen(o.address(), os.FileMode(o.socketMode))
+	doors, err := o.doors(p.getenv)
 	if err != nil {
 		return p.fail(err)
 	}
-	if err := p.serveAdmin(adm, o, ln.Addr()); err != nil {
-		ln.Close()
+	if err := p.serveAdmin(adm, o, doors); err != nil {
+		closeAll(doors)
 		return p.fail(err)
 	}
-	said, addr := boundTo(ln, o.address())
+	var said, addrs []string
+	for _, d := range doors {
+		said, addrs = append(said, d.said), append(addrs, d.addr)
+	}
 	if o.addrFile != "" {
-		if err := writeAddrFile(o.addrFile, addr); err != nil {
-			ln.Close()
+		remove, err := writeAddrFile(o.addrFile, strings.Join(addrs, "\n"))
+		if err != nil {
+			closeAll(doors)
 			return p.fail(err)
 		}
-		defer os.Remove(o.addrFile)
+		defer remove()
 	}
-	fmt.Fprintf(p.stderr, "cred-proxy listening on %s; %s\n", said, srv.Routes())
+	fmt.Fprintf(p.stderr, "cred-proxy listening on %s; %s\n", strings.Join(said, ", "), srv.Routes())
 
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
+	served := make(chan error, len(doors))
+	for _, d := range doors {
+		go func() { served <- srv.Serve(d.Listener) }()
+	}
+	notify(p.getenv, notifyReady)
 	reloads := make(chan struct{}, 1) // one that waits sees all that was written before it
 	go func() {
 		for range reloads {
@@ -99,6 +107,8 @@ func (p *program) serve(args []string) int {
 
 // reload reads the routes again. Everything is built before anything changes: a failure keeps the old routes.
 func (p *program) reload(srv *proxy.Server, file string) {
+	notify(p.getenv, notifyReloading())
+	defer notify(p.getenv, notifyReady)
 	if err := srv.LoadFile(file); err != nil {
 		p.say("SIGHUP failed: reload failed: %v", err)
 		return
@@ -112,6 +122,7 @@ func (p *program) drain(srv *proxy.Server, adm *admin.Admin, o *options, logs *l
 	if adm != nil {
 		adm.Drain()
 	}
+	notify(p.getenv, notifyStopping)
 	ctx, cancel := context.WithTimeout(context.Background(), o.drainDelay+o.drain)
 	defer cancel()
 	done := make(chan error, 1)
@@ -136,22 +147,28 @@ func (p *program) drain(srv *proxy.Server, adm *admin.Admin, o *options, logs *l
 	}
 }
 
-// writeAddrFile writes the address in one step: whoever sees the file sees all of it.
-func writeAddrFile(file, addr string) error {
+// writeAddrFile writes the addresses in one step: whoever sees the file sees all of it. It returns what removes the file,
+// unless it is another's by then who took over.
+func writeAddrFile(file, addrs string) (remove func(), err error) {
 	f, err := os.CreateTemp(filepath.Dir(file), "."+filepath.Base(file)+".*")
 	if err != nil {
-		return fmt.Errorf("address file: %w", err)
+		return nil, fmt.Errorf("address file: %w", err)
 	}
-	_, err = f.WriteString(addr + "\n")
-	err = errors.Join(err, f.Chmod(0o644), f.Close())
+	_, err = f.WriteString(addrs + "\n")
+	mine, statErr := f.Stat()
+	err = errors.Join(err, statErr, f.Chmod(0o644), f.Close())
 	if err == nil {
 		err = os.Rename(f.Name(), file)
 	}
 	if err != nil {
 		os.Remove(f.Name())
-		return fmt.Errorf("address file: %w", err)
+		return nil, fmt.Errorf("address file: %w", err)
 	}
-	return nil
+	return func() {
+		if now, err := os.Stat(file); err == nil && os.SameFile(now, mine) {
+			os.Remove(file)
+		}
+	}, nil
 }
 
 // errorLines splits an error into the lines that a person reads.
