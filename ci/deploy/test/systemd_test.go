@@ -10,31 +10,36 @@ import (
 	"testing"
 )
 
-// unit returns a copy of the unit that starts a binary which is there.
-func unit(t *testing.T) (service string) {
+// units copies the units to where a binary is that the service can start.
+func units(t *testing.T) (service, socket string) {
 	t.Helper()
 	need(t, "systemd-analyze")
-	service = filepath.Join(t.TempDir(), "cred-proxy.service")
+	dir := t.TempDir()
+	service, socket = filepath.Join(dir, "cred-proxy.service"), filepath.Join(dir, "cred-proxy.socket")
 	text := strings.ReplaceAll(readFile(t, deploy, "systemd", "cred-proxy.service"), "/usr/local/bin/cred-proxy\n", program+"\n")
 	if !strings.Contains(text, "ExecStart="+program) {
 		t.Fatal("the unit starts something else")
 	}
-	if err := os.WriteFile(service, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
+	for file, text := range map[string]string{service: text, socket: readFile(t, deploy, "systemd", "cred-proxy.socket")} {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return service
+	return service, socket
 }
 
-// TestUnit: systemd finds no fault in it.
-func TestUnit(t *testing.T) {
-	if out := run(t, exec.Command("systemd-analyze", "--man=no", "verify", unit(t))); out != "" {
+// TestUnits: systemd finds no fault in them.
+func TestUnits(t *testing.T) {
+	service, socket := units(t)
+	if out := run(t, exec.Command("systemd-analyze", "--man=no", "verify", service, socket)); out != "" {
 		t.Error(out)
 	}
 }
 
 // TestUnitHardening: systemd's measure of what the service could still do, from 0 to 10, is below 2.
 func TestUnitHardening(t *testing.T) {
-	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", unit(t)).CombinedOutput()
+	service, _ := units(t)
+	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", service).CombinedOutput()
 	score := regexp.MustCompile(`Overall exposure level for \S+: (\S+)`).FindSubmatch(out)
 	if score == nil {
 		t.Skipf("SKIPPED: this systemd cannot measure a file: %s", out)
