@@ -279,7 +279,8 @@ func (s *sock) shut() {
 	}
 }
 
-// reset closes with a RST: a peer that reads up to the end of the connection learns that this was not its end.
+// reset closes with a RST: a peer that reads up to the end of the connection learns that this was not its end. A Unix
+// socket has nothing of the kind.
 func (s *sock) reset() {
 	if c, ok := s.Conn.(*net.TCPConn); ok {
 		c.SetLinger(0)
