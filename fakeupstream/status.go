@@ -13,7 +13,7 @@ var answerBuiltins = []builtin{
 	{"/sse", "server-sent events: in lock-step under name=, or n= of them every ms=, with id=1, ping= (a comment every so many), retry= (ms), event=", newSSE},
 	{"/bytes", "n= bytes made from seed=, framing=length|chunked|close, piece= bytes a write", newBytes},
 	{"/sink", "reads the body and answers with its size and SHA-256", fixed(sink)},
-	{"/reflect", "the Authorization that was received, where=both|header|body|trailer|reason, as=plain|base64|base64url|percent|percent-all|json|hex|upper|reverse, split= bytes a write, framing=, status=, encoding=", newReflect},
+	{"/reflect", "the Authorization that was received, where=both|header|body|trailer|reason, part=value|token, as=plain|base64|base64-1|base64-2|base64url|base64url-1|base64url-2|percent|percent-all|percent-lower|percent-some|json|json-upper|json-some|json-slash|hex|hex-upper|upper|reverse, split= bytes a write, framing=, status=, encoding=", newReflect},
 	{"/encoded", "an echo in the Content-Encoding as=gzip|deflate|raw-deflate|br|zstd|x-lzw|identity, called label=", newEncoded},
 	{"/status/{x}", "that status with a short text", newStatus},
 }

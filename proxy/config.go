@@ -40,6 +40,10 @@ type RouteConfig struct {
 	LeaveURLs   bool               // URLs in answers are not mapped
 	MapURLsIn   []string           // the media types of the bodies in which they are, in lower case
 
+	Unscreened       bool // answers are not looked through for tokens
+	CutReflected     bool // one that holds a token is broken off, and not masked
+	RefuseCompressed bool // one that cannot be looked through since it is compressed is refused
+
 	origin origin
 	base   string // the upstream's base path, without a slash at its end
 }
@@ -221,6 +225,9 @@ var routeKeys = []struct {
 	{"upgrade", false, (*configParser).upgrade},
 	{"map_urls", false, (*configParser).mapURLs},
 	{"map_urls_in", false, (*configParser).mapURLsIn},
+	{"redact", false, (*configParser).redact},
+	{"on_reflection", false, stringKey(setOnReflection)},
+	{"compressed", false, stringKey(setCompressed)},
 }
 
 // stringKey makes the reader of a member that is a string.
@@ -260,6 +267,9 @@ func (p *configParser) route(where string, v jsonValue) (r RouteConfig) {
 	}
 	p.credentials(where, v, &r)
 	p.unknown(where, v, names...)
+	if r.Unscreened && r.CutReflected {
+		p.errorf(where+": on_reflection", "\"cut\" and \"redact\": false contradict each other")
+	}
 	if len(p.errs) == before {
 		p.checkNames(where, &r)
 	}

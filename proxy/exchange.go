@@ -37,6 +37,8 @@ type exchange struct {
 	upload     *upload
 	watch      *watch      // what looks for tokens
 	guard      *bodyGuard  // for those in the part of the request's body that is not there yet; nil: not looked at
+	masked     int         // tokens in the head of the response
+	screen     screen      // of its content
 	headBy     time.Time   // when a head of the response that has begun must be there
 	closing    bool        // the response says Connection: close
 	agentErr   error       // writing to the agent failed
@@ -332,6 +334,10 @@ func (x *exchange) refuseUpstream(err error) ending {
 	}
 	switch {
 	case gone:
+	case err == errReflected:
+		return x.refuse(&refuseReflected)
+	case err == errCompressed:
+		return x.refuse(&refuseCompressed)
 	case isTimeout(err):
 		return x.refuse(&refuseUpstreamSilent)
 	case err == http1.ErrHeadTooLarge:

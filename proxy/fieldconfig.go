@@ -79,7 +79,7 @@ func (p *configParser) names(where string, v jsonValue) (names []string) {
 // and those that the proxy sets itself.
 var ownFields = slices.Concat(hopByHop, []string{"host", "content-length", "accept-encoding", "expect", "http2-settings",
 	"sec-websocket-key", "sec-websocket-version", "sec-websocket-accept", "sec-websocket-protocol",
-	"x-cred-proxy-error"})
+	"x-cred-proxy-error", "x-cred-proxy-id", "x-cred-proxy-redacted"})
 
 // checkName reports why a field cannot be configured.
 func checkName(name string) error {

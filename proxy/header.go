@@ -29,7 +29,7 @@ var (
 )
 
 // proxysOwn are the fields of a response that only the proxy may send.
-var proxysOwn = []string{"x-cred-proxy-error", "x-cred-proxy-id"}
+var proxysOwn = []string{"x-cred-proxy-error", "x-cred-proxy-id", "x-cred-proxy-redacted"}
 
 // nameSet is a set of field names. An underscore in a name is taken for a hyphen: servers that make variables of names,
 // as CGI does, see no difference.

@@ -20,13 +20,14 @@ type Event struct {
 	Path       string        // as it was sent, what is not visible ASCII percent-encoded; empty where the target is no path
 	Status     int           // what the agent was answered; 0 where it was gone before
 	Refusal    string        // the refusal's code, or empty
-	Broken     string        // why the answer has no clean end: "upstream", "agent", or "proxy", which ended a WebSocket or has a defect; or empty
+	Broken     string        // why the answer has no clean end: "upstream", "agent", "reflection", or "proxy", which ended a WebSocket or has a defect; or empty
 	BytesIn    int64         // of the request's body, as read from the agent
 	BytesOut   int64         // of the response's body, chunk framing of the upstream's included; both of a WebSocket's bytes
 	FirstByte  time.Duration // from Time until the head of the answer was written
 	Duration   time.Duration // from Time until the end
 	Connection string        // how the upstream was reached, one of Connections; empty where it was not asked
 	Redactions int           // tokens that were masked in the answer, or for which it was broken off
+	Compressed bool          // the answer was: nobody could see whether it holds a token
 	Leaked     bool          // the request held a token
 	Peer       net.Addr      // the agent
 
@@ -165,6 +166,9 @@ func LogTo(w io.Writer) Observer {
 		}
 		if e.Redactions > 0 {
 			end += fmt.Sprintf(" redactions: %d", e.Redactions)
+		}
+		if e.Compressed {
+			end += " compressed"
 		}
 		if e.ForeignURLs > 0 {
 			end += fmt.Sprintf(" foreign URLs: %d", e.ForeignURLs)

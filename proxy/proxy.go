@@ -14,6 +14,8 @@
 //   - exchange.go sends the request up, upload.go the part of its body that was not there with its head, chunked.go makes
 //     the chunks of one that has no length; relay.go passes the response on. header.go says which fields cross, home.go
 //     maps the URLs in them back to the proxy, homebody.go those in bodies.
+//   - watch.go knows which tokens must not be seen; leak.go looks for them in requests, screen.go masks them in responses,
+//     both by proxy/redact.
 //   - websocket.go has the handshake that an agent may ask for instead of an answer, tunnel.go what passes after it.
 //   - upstream.go has the verified connections to the upstream, kept and reused; sock.go is the socket below it all.
 //   - observe.go tells what came of it.

@@ -47,6 +47,8 @@ var (
 	refuseBodySlow       = Refusal{408, "body-slow", "request body arrives too slowly"}
 	refuseUpstream       = Refusal{502, "upstream", "upstream connection failed"}
 	refuseResponseHead   = Refusal{502, "response-head-too-large", "upstream connection failed: response head too large"}
+	refuseReflected      = Refusal{502, "reflected", "cred-proxy: the upstream's answer holds a token"}
+	refuseCompressed     = Refusal{502, "compressed", "cred-proxy: the upstream's answer is compressed: it cannot be seen whether it holds a token"}
 	refuseUpstreamSilent = Refusal{504, "upstream-timeout", "upstream connection failed: timed out"}
 )
 
@@ -54,7 +56,7 @@ var (
 func Refusals() []Refusal {
 	return slices.Clone([]Refusal{refusePeer, refuseBusy, refuseMalformed, refuseHeadTimeout, refuseTargetTooLong, refuseHeadTooLarge,
 		refuseTooManyFields, refuseLeaked, refuseMethod, refuseAbsolute, refusePath, refusePush, refuseNoRoute, refuseClientToken, refuseRule, refuseToken,
-		refuseLength, refuseEncoding, refuseChunked, refuseWebSocket, refuseLimitBytes, refuseLimitAtOnce, refuseLimitRate, refuseBodyTimeout, refuseBodySlow, refuseUpstream, refuseResponseHead, refuseUpstreamSilent})
+		refuseLength, refuseEncoding, refuseChunked, refuseWebSocket, refuseLimitBytes, refuseLimitAtOnce, refuseLimitRate, refuseBodyTimeout, refuseBodySlow, refuseUpstream, refuseResponseHead, refuseReflected, refuseCompressed, refuseUpstreamSilent})
 }
 
 // because returns the refusal with its message continued.

@@ -12,6 +12,9 @@ import (
 func (x *exchange) readResponse(up *upstreamConn) error {
 	for interim := 0; ; {
 		n, err := x.resp.Parse(up.rd.Buffered(), x.srv.heads.down)
+		if err == nil {
+			err = x.screenHead(up.rd.Buffered()[:n])
+		}
 		switch {
 		case err == http1.ErrIncomplete:
 			if err := x.awaitResponse(up); err != nil {
@@ -82,7 +85,13 @@ func (x *exchange) responseHead() []byte {
 	case x.mapsBody():
 		dropped = mappedDown
 	}
-	return x.appendFieldsDown(p, x.resp.Fields, &x.resp, dropped)
+	p = x.appendFieldsDown(p, x.resp.Fields, &x.resp, dropped)
+	if x.masked > 0 {
+		p = append(p, RedactedField+": "...)
+		p = strconv.AppendInt(p, int64(x.masked), 10)
+		p = append(p, "\r\n"...)
+	}
+	return p
 }
 
 // appendFieldsDown appends the field lines that cross to the agent.
@@ -119,8 +128,9 @@ func (x *exchange) relay(up *upstreamConn) ending {
 	reusable := !body.UntilClose() && x.resp.Persistent()
 	x.dropHeads()
 
-	var err error
+	err := x.screenBody(up, body)
 	switch {
+	case err != nil:
 	case x.mapper != nil:
 		err = x.relayMapped(up, &body, old)
 	case old && body.Chunked():
@@ -149,6 +159,9 @@ func (x *exchange) relay(up *upstreamConn) ending {
 		return closeAtOnce
 	case err != nil:
 		x.event.Broken = "upstream"
+		if err == errReflected {
+			x.event.Broken = "reflection"
+		}
 		if x.upload != nil && x.upload.agentErr != nil {
 			x.event.Broken = "agent"
 		}
@@ -315,17 +328,33 @@ func (x *exchange) queue(p []byte) {
 	x.out = append(x.out, p...)
 }
 
-// more returns the next bytes from the upstream. Before it waits for them it sends the agent everything that is there.
+// more returns the next bytes from the upstream that may be passed on. Before it waits for them it sends the agent
+// everything that is there; what the screen holds is not, but for no longer than that wants it.
 func (x *exchange) more(up *upstreamConn) ([]byte, error) {
-	if p := up.rd.Buffered(); len(p) > 0 {
-		return p, nil
+	for {
+		if p := up.rd.Buffered(); len(p) > x.screen.held {
+			return p[:len(p)-x.screen.held], nil
+		}
+		x.flush()
+		x.dropOut()
+		up.rd.Release()
+		if x.screen.held > 0 {
+			up.sock.readWithin(time.Until(x.screen.by))
+		} else {
+			up.sock.readWithin(x.srv.timeouts.Silence)
+		}
+		n, err := up.rd.Fill()
+		switch {
+		case err == nil:
+			err = x.screenMore(up, n)
+		case x.screen.held > 0: // an error other than that it took too long comes again
+			x.screen.release()
+			err = nil
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	x.flush()
-	x.dropOut()
-	up.rd.Release()
-	up.sock.readWithin(x.srv.timeouts.Silence)
-	_, err := up.rd.Fill()
-	return up.rd.Buffered(), err
 }
 
 // readTrailer puts the trailer fields that cross and the end of the message into out.
@@ -341,6 +370,9 @@ func (x *exchange) readTrailer(up *upstreamConn) error {
 			continue
 		}
 		if err != nil {
+			return err
+		}
+		if err := x.screenTrailer(up.rd.Buffered()[:n], t.Fields); err != nil {
 			return err
 		}
 		dropped := noContentDown

@@ -9,3 +9,25 @@ func setLeakGuard(c *Config, s string) error {
 	}
 	return fmt.Errorf(`must be "refuse", "log" or "off"`)
 }
+
+func (p *configParser) redact(where string, v jsonValue, r *RouteConfig) {
+	on, ok := p.boolean(where, v)
+	r.Unscreened = ok && !on
+}
+
+func setOnReflection(r *RouteConfig, s string) error {
+	return setEither(&r.CutReflected, s, "mask", "cut")
+}
+
+func setCompressed(r *RouteConfig, s string) error {
+	return setEither(&r.RefuseCompressed, s, "pass", "refuse")
+}
+
+// setEither sets what one of two words says.
+func setEither(on *bool, s, no, yes string) error {
+	if s != no && s != yes {
+		return fmt.Errorf("must be %q or %q", no, yes)
+	}
+	*on = s == yes
+	return nil
+}

@@ -119,6 +119,15 @@ func showDetails(w io.Writer, r *proxy.RouteConfig, getenv func(string) string) 
 	for _, m := range r.MapURLsIn {
 		line("urls    %s", m)
 	}
+	switch {
+	case r.Unscreened:
+		line("tokens  are not looked for in answers")
+	case r.CutReflected:
+		line("tokens  in an answer break it off")
+	}
+	if r.RefuseCompressed {
+		line("deny    compressed answers")
+	}
 	if r.GitNone {
 		line("deny    git")
 	}

@@ -58,7 +58,7 @@ func (p *program) demo(args []string) int {
 		<-served
 	}()
 
-	t := &tour{out: p.stdout, colour: isTerminal(p.stdout) && p.getenv("NO_COLOR") == "", base: "http://" + ln.Addr().String()}
+	t := &tour{out: p.stdout, colour: isTerminal(p.stdout) && p.getenv("NO_COLOR") == "", base: "http://" + ln.Addr().String(), up: up}
 	t.say("cred-proxy listening on %s, in front of a fake upstream at %s\n", t.bold(ln.Addr().String()), up.URL)
 	t.say("The agent knows the token %s; the proxy's is %s.\n", t.red(demoPlaceholder), t.green(demoToken))
 	for _, step := range []func(context.Context) error{t.echo, t.stream, t.push, t.chunked} {
@@ -113,6 +113,7 @@ type tour struct {
 	out    io.Writer
 	colour bool
 	base   string // the proxy's URL
+	up     *fakeupstream.Server
 	step   int
 }
 
@@ -147,28 +148,31 @@ func (t *tour) request(ctx context.Context, method, path string, body io.Reader)
 }
 
 func (t *tour) echo(ctx context.Context) error {
-	t.title("The credential is replaced")
+	t.title("The credential is replaced, and an answer that repeats it is masked")
 	resp, err := t.request(ctx, "POST", "/demo/echo", strings.NewReader(`{"hello":"world"}`))
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	var got struct {
-		Method, Target string
-		Fields         [][2]string
-	}
-	if err := json.NewDecoder(resp.Body).Decode(&got); err != nil {
+	var echo struct{ Fields [][2]string }
+	if err := json.NewDecoder(resp.Body).Decode(&echo); err != nil {
 		return fmt.Errorf("echo: %w", err)
 	}
+	got := t.up.Requests()[0]
 	t.say("   upstream received %s %s\n", got.Method, got.Target)
 	for _, f := range got.Fields {
-		if f[0] == "Authorization" {
-			if f[1] != "Bearer "+demoToken {
+		if f.Name == "Authorization" {
+			if f.Value != "Bearer "+demoToken {
 				return errors.New("echo: the credential was not replaced")
 			}
-			f[1] = t.green(f[1])
+			f.Value = t.green(f.Value)
 		}
-		t.say("     %s: %s\n", f[0], f[1])
+		t.say("     %s: %s\n", f.Name, f.Value)
+	}
+	for _, f := range echo.Fields {
+		if f[0] == "Authorization" {
+			t.say("   upstream's answer says %s, as the agent reads it\n", t.red(f[0]+": "+f[1]))
+		}
 	}
 	return nil
 }

@@ -374,9 +374,14 @@ func memory(t *testing.T, p *process, name string) int64 {
 // serve starts a cred-proxy that has the route /a/ to up, and /w/ for WebSockets.
 func serve(t *testing.T, up *fakeupstream.Server, env ...string) *process {
 	t.Helper()
+	return serveRoutes(t, up, fmt.Sprintf(`{"routes": [{"path": "/a/", "upstream": %[1]q, "auth_scheme": "Bearer", "token_env": "A_TOKEN"},
+		{"path": "/w/", "upstream": %[1]q, "auth_scheme": "Bearer", "token_env": "A_TOKEN", "upgrade": ["websocket"]}]}`, up.URL), env...)
+}
+
+// serveRoutes starts a cred-proxy that has these routes and trusts up.
+func serveRoutes(t *testing.T, up *fakeupstream.Server, routes string, env ...string) *process {
+	t.Helper()
 	dir := t.TempDir()
-	routes := fmt.Sprintf(`{"routes": [{"path": "/a/", "upstream": %[1]q, "auth_scheme": "Bearer", "token_env": "A_TOKEN"},
-		{"path": "/w/", "upstream": %[1]q, "auth_scheme": "Bearer", "token_env": "A_TOKEN", "upgrade": ["websocket"]}]}`, up.URL)
 	for name, text := range map[string]string{"routes.json": routes, "ca.pem": string(up.CAPEM)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
 			t.Fatal(err)

@@ -151,6 +151,35 @@ func cmdRefuses(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// cmdReflects has the fake upstream reflect the credential that it was sent in
+// one spelling, in the head and in the body, in every framing and split into
+// pieces of every size up to eleven bytes, and checks that what the agent gets is
+// WANT.
+//
+//	reflects TARGET WANT
+func cmdReflects(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg || len(args) != 2, "reflects TARGET WANT")
+	want := "your credential is " + args[1] + ", is it not?\n"
+	redacted := fmt.Sprintf("\nX-Cred-Proxy-Redacted: %d\n", len(regexp.MustCompile(`\*+`).FindAllString(args[1], -1)))
+	for _, framing := range []string{"length", "chunked", "close"} {
+		for _, version := range []string{"1.1", "1.0"} {
+			for _, split := range []int{0, 1, 2, 3, 5, 7, 11} {
+				c, err := dial(ts.Getenv("PROXY"))
+				ts.Check(err)
+				ts.Check(c.send(fmt.Appendf(nil, "GET %s&framing=%s&split=%d HTTP/%s\r\nHost: x\r\n\r\n", args[0], framing, split, version)))
+				head, err := c.readHead()
+				ts.Check(err)
+				body, err := c.readBody(-1)
+				c.tcp.Close()
+				ts.Check(err)
+				if answer := shown(head, nil); string(body) != want || !strings.Contains(answer, "\nX-Reflected: "+args[1]+"\n") || !strings.Contains(answer, redacted) {
+					ts.Fatalf("%s, HTTP/%s, pieces of %d:\n%s%s\nwant: %s%s", framing, version, split, answer, body, redacted[1:], want)
+				}
+			}
+		}
+	}
+}
+
 // cmdCrosses makes a GET for each line of a file, TARGET => WANT, and checks
 // that the fake upstream receives the target WANT.
 //

@@ -109,6 +109,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"refused":  cmdRefused,
 	"refuses":  cmdRefuses,
 	"crosses":  cmdCrosses,
+	"reflects": cmdReflects,
 	"upload":   cmdUpload,
 	"download": cmdDownload,
 	// Connections by name, byte for byte, from either side.

@@ -2,14 +2,56 @@ package redact
 
 import (
 	"bytes"
+	"encoding/binary"
 )
 
-// find adds all occurrences in p to f, in no order and some twice.
+// find adds all occurrences in p to f, in no order and some twice. Secrets are ASCII, and so is every way to write them:
+// where there are other bytes all the time, as in what is compressed, there is nothing to search.
 func (m *matcher) find(p []byte, f *found) {
-	if len(p) >= m.shortest {
-		m.plain(p, f)
-		m.escaped(p, f)
-		m.hex(p, f)
+	from, i := 0, 0          // where the next occurrence may begin, and what is looked at
+	stride := m.shortest - 7 // every occurrence has the eight bytes at one of these positions
+	for four := 3*stride + 8; i+four <= len(p); i += 4 * stride {
+		q := p[i : i+four]
+		a, b, c, d := notASCII(q, 0), notASCII(q, stride), notASCII(q, 2*stride), notASCII(q, 3*stride)
+		switch {
+		case a|b|c|d == 0:
+		case a != 0 && b != 0 && c != 0 && d != 0: // between them is no room
+			m.search(p, from, i+7, f)
+			from = i + 3*stride + 1
+		default:
+			for k, bits := range [...]uint64{a, b, c, d} {
+				if bits != 0 {
+					m.search(p, from, i+k*stride+7, f)
+					from = i + k*stride + 1
+				}
+			}
+		}
+	}
+	for ; i+8 <= len(p); i += stride {
+		if notASCII(p, i) != 0 {
+			m.search(p, from, i+7, f)
+			from = i + 1
+		}
+	}
+	m.search(p, from, len(p), f)
+}
+
+// notASCII is not zero if one of the eight bytes at p[i] is not ASCII.
+func notASCII(p []byte, i int) uint64 { return binary.LittleEndian.Uint64(p[i:]) & 0x8080808080808080 }
+
+// search adds the occurrences in p[from:to].
+func (m *matcher) search(p []byte, from, to int, f *found) {
+	if to-from < m.shortest {
+		return
+	}
+	p = p[from:to]
+	before := len(f.spans)
+	m.plain(p, f)
+	m.escaped(p, f)
+	m.hex(p, f)
+	for i := before; i < len(f.spans); i++ {
+		f.spans[i].start += from
+		f.spans[i].end += from
 	}
 }
 

@@ -21,14 +21,15 @@
 //
 // # How it is fast, and why not faster
 //
-// Most bytes are never looked at. A pattern of n bytes has n-g+1 windows of g bytes, and one of so many consecutive
-// positions is a multiple of n-g+1: it is enough to look up the g bytes at every such position in a bitmap of hashes.
-// Escapes are found by searching for "%" and "\", runs of hexadecimal digits by looking at every 2n-th byte; what is there
-// is decoded, and looked up in the same way. n is the length of the shortest secret.
+// Most bytes are never looked at. Secrets are printable ASCII and so are all writings of them, of which the shortest has n
+// bytes: where one in n-7 positions has eight bytes that are not, as in what is compressed, there can be none. In the
+// rest, a pattern has n-g+1 windows of g bytes, and one of so many consecutive positions is a multiple of n-g+1: it is
+// enough to look up the g bytes at every such position in a bitmap of hashes. Escapes are found by searching for "%" and
+// "\", runs of hexadecimal digits by looking at every 2n-th byte; what is there is decoded, and looked up in the same way.
 //
 // The time that this takes must not tell an agent, who may choose much of what streams by, what the secrets are. A search
 // for a rare byte of theirs or for a short piece, and a comparison from the beginning, would tell it: text that is full of
-// the right piece takes longer, and so a secret is found piece by piece. Therefore g is seven to ten bytes; they are taken
+// the right piece takes longer, and so a secret is found piece by piece. Therefore g is twelve bytes, down to seven where n is small; they are taken
 // from the end of a secret, since many begin with what everybody knows; the hash has random keys; and what is decoded does
 // not depend on which letters and digits a secret has. Nor does what is kept back at the end of a piece, from a secret's
 // fifth byte on: see [Stream].
@@ -128,7 +129,7 @@ func New(secrets []Secret) *Matcher {
 
 // index fills the bitmap with the grams at the end of every pattern.
 func (m *matcher) index() {
-	m.gram = min(max(m.shortest/2, 7), 10)
+	m.gram = min(max(m.shortest/2, 7), 12)
 	m.step = min(m.shortest-m.gram+1, 32)
 	m.second, m.mask = max(m.gram-8, 0), ^uint64(0)
 	if m.gram < 8 {

@@ -1,0 +1,173 @@
+package proxy
+
+import (
+	"errors"
+	"time"
+
+	"credproxy/proxy/http1"
+	"credproxy/proxy/redact"
+)
+
+const (
+	// heldFor is how long the end of what has come of a response is kept back that may be the beginning of a token.
+	heldFor = 20 * time.Millisecond
+
+	// maxHeld is how much of it is, chunk framing included: more than any token takes that is not cut into single bytes.
+	maxHeld = 32 << 10
+
+	// bareFraming is the longest run of chunk framing without extensions: the end of a chunk and the line of the next.
+	bareFraming = len("\r\n123456789012345\r\n")
+)
+
+// RedactedField is the response field that says how many tokens were masked in the head.
+const RedactedField = "X-Cred-Proxy-Redacted"
+
+var (
+	errReflected  = errors.New("the answer holds a token")
+	errCompressed = errors.New("the answer is compressed")
+)
+
+// screen masks tokens in the content of one response, in the reader's buffer, before anybody else sees it. The chunk
+// framing between it stays as it is. The zero screen lets everything pass.
+type screen struct {
+	stream redact.Stream
+	body   http1.Body // follows the framing ahead of who passes it on
+
+	held int       // bytes at the end of the buffer that are not to be passed on yet
+	at   []int     // where in these the last bytes of content are, framing being between them
+	by   time.Time // until when they are held
+}
+
+// look masks the tokens in the last fresh bytes of p, which is all that is buffered, and those that began in what is held,
+// and sets held. It returns how many there were.
+func (s *screen) look(p []byte, fresh int) (count int) {
+	m := s.stream.M
+	if m == nil {
+		return 0
+	}
+	before, start := s.held, len(p)-fresh-s.held // at counts from start
+	for i := len(p) - fresh; i < len(p) && !s.body.Done() && !s.body.InTrailer(); {
+		n, content, err := s.body.Next(p[i:])
+		switch {
+		case err != nil: // who passes it on finds it, too
+			s.release()
+			return count
+		case content:
+			count += s.next(p[start:], i-start, n)
+		case n > bareFraming:
+			count += m.Mask(p[i : i+n])
+		}
+		i += n
+	}
+	if len(s.at) == 0 || s.body.Done() || s.body.InTrailer() {
+		s.release()
+		return count
+	}
+	first := s.at[0]
+	for k := range s.at {
+		s.at[k] -= first
+	}
+	if s.held = len(p) - start - first; s.held > maxHeld {
+		s.release()
+	} else if before == 0 || first > 0 {
+		s.by = time.Now().Add(heldFor)
+	}
+	return count
+}
+
+// next masks the tokens in the n bytes of content at p[i] and those that end in them.
+func (s *screen) next(p []byte, i, n int) (count int) {
+	count, back, keep := s.stream.Next(p[i : i+n])
+	for _, k := range s.at[max(0, len(s.at)-back):] {
+		p[k] = '*'
+	}
+	switch {
+	case keep == 0 && len(s.at) == 0:
+		return count
+	case keep <= n:
+		s.at, i, n = s.at[:0], i+n-keep, keep
+	default: // what was released since is not held any more
+		s.at = s.at[:copy(s.at, s.at[max(0, len(s.at)-(keep-n)):])]
+	}
+	for k := range n {
+		s.at = append(s.at, i+k)
+	}
+	return count
+}
+
+// release has everything passed on that is held; whatever comes is still held against it.
+func (s *screen) release() { s.held, s.at = 0, s.at[:0] }
+
+// screens reports whether the route's answers are looked through.
+func (x *exchange) screens() bool { return !x.route.Unscreened && x.watch.matcher != nil }
+
+// screenHead masks the tokens in the head of the response, and says why it is not passed on, if it is not.
+func (x *exchange) screenHead(head []byte) error {
+	x.masked = 0
+	if x.screens() && x.watch.matcher.Find(head) >= 0 {
+		x.masked = x.watch.matcher.Mask(x.resp.Reason) + x.maskFields(x.resp.Fields)
+		x.event.Redactions += x.masked
+		if x.masked > 0 && x.route.CutReflected {
+			return errReflected
+		}
+	}
+	if x.resp.Status >= 200 && !x.isHead && isCoded(x.resp.Fields) {
+		if x.event.Compressed = true; x.route.RefuseCompressed {
+			return errCompressed
+		}
+	}
+	return nil
+}
+
+// screenTrailer is screenHead for a trailer section.
+func (x *exchange) screenTrailer(section []byte, fields []http1.Field) error {
+	if x.screens() && x.watch.matcher.Find(section) >= 0 {
+		n := x.maskFields(fields)
+		x.event.Redactions += n
+		if n > 0 && x.route.CutReflected {
+			return errReflected
+		}
+	}
+	return nil
+}
+
+// maskFields masks the tokens in field lines. A length stays: a token of digits could look like it.
+func (x *exchange) maskFields(fields []http1.Field) (n int) {
+	for i := range fields {
+		if f := &fields[i]; !http1.EqualFold(f.Name, "content-length") {
+			n += x.watch.matcher.Mask(f.Line)
+		}
+	}
+	return n
+}
+
+// isCoded reports whether the content of a response has a content coding (RFC 9110, section 8.4).
+func isCoded(fields []http1.Field) bool {
+	for i := range fields {
+		f := &fields[i]
+		if len(f.Name) == len("content-encoding") && http1.EqualFold(f.Name, "content-encoding") &&
+			len(f.Value) > 0 && !http1.EqualFold(f.Value, "identity") {
+			return true
+		}
+	}
+	return false
+}
+
+// screenBody is ready for the content of the response, of which some may be there.
+func (x *exchange) screenBody(up *upstreamConn, body http1.Body) error {
+	if !x.screens() {
+		return nil
+	}
+	x.screen.stream.M, x.screen.body = x.watch.matcher, body
+	return x.screenMore(up, len(up.rd.Buffered()))
+}
+
+// screenMore looks through the last n bytes that came.
+func (x *exchange) screenMore(up *upstreamConn, n int) error {
+	count := x.screen.look(up.rd.Buffered(), n)
+	x.event.Redactions += count
+	if count > 0 && x.route.CutReflected {
+		return errReflected
+	}
+	return nil
+}

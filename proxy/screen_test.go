@@ -1,0 +1,137 @@
+package proxy
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"testing"
+
+	"credproxy/proxy/http1"
+	"credproxy/proxy/redact"
+)
+
+// pieces is a Source that gives a text in pieces.
+type pieces struct {
+	text []byte
+	next func() int
+}
+
+func (p *pieces) ReadInto(r *http1.Reader) (int, error) {
+	if len(p.text) == 0 {
+		return 0, io.EOF
+	}
+	space := r.Space()
+	n := copy(space[:min(len(space), max(1, p.next()))], p.text)
+	r.Stored(n)
+	p.text = p.text[n:]
+	return n, nil
+}
+
+// bodyOf returns the head that says how a body is framed and the content in that framing, in chunks of sizes that r
+// gives; what is content is masked by m, if there is one.
+func bodyOf(t testing.TB, framing byte, content []byte, m *redact.Matcher, r *rand.Rand) (http1.Body, []byte) {
+	if content = bytes.Clone(content); m != nil {
+		m.Mask(content)
+	}
+	head, raw := "HTTP/1.1 200 OK\r\n\r\n", content
+	switch framing % 3 {
+	case 0:
+		head = fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", len(content))
+	case 1:
+		head, raw = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", nil
+		for len(content) > 0 {
+			n := min(len(content), 1+r.IntN(1+r.IntN(30)))
+			raw = fmt.Appendf(raw, "%x\r\n%s\r\n", n, content[:n])
+			content = content[n:]
+		}
+		raw = append(raw, "0\r\n\r\n"...)
+	}
+	var resp http1.Response
+	if _, err := resp.Parse([]byte(head), DefaultLimits.response()); err != nil {
+		t.Fatal(err)
+	}
+	return resp.Body(false), raw
+}
+
+// FuzzScreen: whatever the framing and the pieces in which a body comes, its content is passed on as the matcher masks it
+// as a whole, and nothing else is changed.
+func FuzzScreen(f *testing.F) {
+	const token = "the-real/token+1"
+	m := redact.New([]redact.Secret{{Token: token, Scheme: "Bearer"}, {Token: "aaaaaaaaaa"}})
+	for framing := range byte(3) {
+		f.Add(framing, []byte("data: "+token+"\n\n"), uint64(1))
+		f.Add(framing, []byte(`x=the%2Dreal%2ftoken%2b1&y=dGhlLXJlYWwvdG9rZW4rMQ==`), uint64(2))
+		f.Add(framing, []byte(`{"x":"the-real\/token\u002b1","y":"7468652d7265616c2f746f6b656e2b31"`), uint64(3))
+		f.Add(framing, []byte("aaaaaaaaaaaaaaaathe-rthe-real/token+1the-real/token+the-real/token+1"), uint64(4))
+	}
+	f.Fuzz(func(t *testing.T, framing byte, content []byte, seed uint64) {
+		if len(content) > 2000 {
+			return
+		}
+		_, want := bodyOf(t, framing, content, m, rand.New(rand.NewPCG(seed, 0)))
+		body, raw := bodyOf(t, framing, content, nil, rand.New(rand.NewPCG(seed, 0)))
+		r := rand.New(rand.NewPCG(seed, 1))
+		size := 1 + r.IntN(1+r.IntN(100))
+		rd := http1.NewReader(&pieces{raw, func() int { return 1 + r.IntN(size) }})
+		s := screen{stream: redact.Stream{M: m}, body: body}
+		var got []byte
+		for {
+			n, err := rd.Fill()
+			if err != nil {
+				got = append(got, rd.Buffered()...)
+				break
+			}
+			s.look(rd.Buffered(), n)
+			if s.held > len(rd.Buffered()) {
+				t.Fatalf("%d held of %d", s.held, len(rd.Buffered()))
+			}
+			some := len(rd.Buffered()) - s.held
+			got = append(got, rd.Buffered()[:some]...)
+			rd.Consume(some)
+			if s.body.Done() && s.held > 0 {
+				t.Fatal("something is held behind the end")
+			}
+		}
+		if !bytes.Equal(got, want) {
+			t.Fatalf("%q\ngot  %q\nwant %q", raw, got, want)
+		}
+	})
+}
+
+// TestScreenCostsNothing: what holds no token is looked through without allocating.
+func TestScreenCostsNothing(t *testing.T) {
+	m := redact.New([]redact.Secret{{Token: "the-real/token+1", Scheme: "Bearer"}})
+	event := []byte("event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"hello \\\"there\\\"\"}}\n\n")
+	chunk := fmt.Appendf(nil, "%x\r\n%s\r\n", len(event), event)
+	var resp http1.Response
+	if _, err := resp.Parse([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), DefaultLimits.response()); err != nil {
+		t.Fatal(err)
+	}
+	s := screen{stream: redact.Stream{M: m}, body: resp.Body(false)}
+	if n := testing.AllocsPerRun(100, func() { s.look(chunk, len(chunk)) }); n > 0 || s.held > 0 {
+		t.Errorf("%v allocations, %d held", n, s.held)
+	}
+}
+
+// TestScreenHoldsLittle: chunk framing cannot be used to have much held.
+func TestScreenHoldsLittle(t *testing.T) {
+	m := redact.New([]redact.Secret{{Token: "the-real/token+1"}})
+	var resp http1.Response
+	if _, err := resp.Parse([]byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"), DefaultLimits.response()); err != nil {
+		t.Fatal(err)
+	}
+	s := screen{stream: redact.Stream{M: m}, body: resp.Body(false)}
+	var p []byte
+	for range 1000 {
+		fresh := fmt.Appendf(nil, "1;%s\r\nx\r\n", bytes.Repeat([]byte("y"), 200))
+		if len(p) < 2 {
+			fresh = []byte("4\r\nthe-\r\n")
+		}
+		p = append(p, fresh...)
+		s.look(p, len(fresh))
+		if p = p[len(p)-s.held:]; s.held > maxHeld {
+			t.Fatalf("%d bytes held", s.held)
+		}
+	}
+}
