@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,10 +25,10 @@ const stepTime = 3 * time.Minute
 // A bottle is the sandbox of a client: a home and a working directory, both its own.
 type bottle struct {
 	*world
-	dir   string
-	route string // whose settings it has
-	env   []string
-	said  bytes.Buffer // by all programs so far
+	dir    string
+	env    []string
+	recipe string       // by which a shell learns what it needs for its route
+	said   bytes.Buffer // by all programs so far
 }
 
 // hold has a client take its steps, unless it is missing.
@@ -36,13 +37,11 @@ func (w *world) hold(ctx context.Context, c client, missing string) (r row) {
 	if c.restless && !w.job.sealed && missing == "" {
 		r.skipped = "it needs a network without a way out"
 	}
-	if c.mute && w.job.Options.Ask && missing == "" {
-		r.skipped = "it presents no client token"
-	}
+	r.skipped = cmp.Or(r.skipped, w.job.Options.refuses(c))
 	if r.skipped != "" {
 		return r
 	}
-	b, err := w.newBottle(c)
+	b, err := w.newBottle(ctx, c)
 	if err != nil {
 		r.failed = err
 		return r
@@ -77,8 +76,8 @@ func (b *bottle) take(ctx context.Context, s step) error {
 	return cmp.Or(err, b.holdsNoToken())
 }
 
-func (w *world) newBottle(c client) (*bottle, error) {
-	b := &bottle{world: w, dir: filepath.Join(w.job.Dir, "bottles", c.name), route: c.route}
+func (w *world) newBottle(ctx context.Context, c client) (*bottle, error) {
+	b := &bottle{world: w, dir: filepath.Join(w.job.Dir, "bottles", c.name)}
 	for _, dir := range []string{"home", "work", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(b.dir, dir), 0o755); err != nil {
 			return nil, err
@@ -86,8 +85,40 @@ func (w *world) newBottle(c client) (*bottle, error) {
 	}
 	b.env = append(plainEnvironment(), "HOME="+filepath.Join(b.dir, "home"), "TMPDIR="+filepath.Join(b.dir, "tmp"),
 		"CRED_PROXY="+w.job.program(), "SCRIPTS="+w.job.scripts(), "NPM="+filepath.Join(w.job.Dir, "npm"), "CLIENTS="+w.job.Dir)
-	b.env = append(append(b.env, w.trap.environment()...), clientToken)
+	b.env = append(append(b.env, w.trap.environment()...), clientToken, "AT="+w.url, "ROUTE="+c.route)
+	if w.job.Options.JSON {
+		return b, b.settle(ctx)
+	}
+	b.recipe = `FORMAT=sh; eval "$(` + tell + `)"` + "\n"
 	return b, nil
+}
+
+// tell is the proxy's own command that tells what the sandbox needs for a route.
+const tell = `"$CRED_PROXY" env -routes "$CLIENTS/routes.json" -url "$AT" -format "$FORMAT" "$ROUTE"`
+
+// settle gives the bottle the variables and the files that its route needs, as they are told in JSON.
+func (b *bottle) settle(ctx context.Context) error {
+	out, err := b.sh(ctx, "FORMAT=json; "+tell)
+	if err != nil {
+		return err
+	}
+	var settings struct{ Env, Files map[string]string }
+	if err := json.Unmarshal([]byte(out), &settings); err != nil {
+		return err
+	}
+	for name, value := range settings.Env {
+		b.env = append(b.env, name+"="+value)
+	}
+	for name, text := range settings.Files {
+		file := filepath.Join(b.dir, "home", filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // work is a file of the working directory.
@@ -104,15 +135,12 @@ func (b *bottle) version(ctx context.Context, script string) (string, error) {
 	return number.FindString(out), nil
 }
 
-// recipe has a shell evaluate what the proxy's own command prints for the route, as its user would.
-const recipe = `eval "$("$CRED_PROXY" env -routes "$CLIENTS/routes.json" -url "$AT" "$ROUTE")"` + "\n"
-
 // command is a shell that knows what `cred-proxy env` says and runs a script.
 func (b *bottle) command(ctx context.Context, script string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", recipe+script)
+	cmd := exec.CommandContext(ctx, "sh", "-eu", "-c", b.recipe+script)
 	own(cmd)
 	cmd.Dir = filepath.Join(b.dir, "work")
-	cmd.Env = append(b.env, "AT="+b.url, "ROUTE="+b.route)
+	cmd.Env = b.env
 	cmd.WaitDelay = time.Second
 	return cmd
 }

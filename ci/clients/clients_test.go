@@ -24,8 +24,8 @@ func TestClients(t *testing.T) {
 		t.Skip("it takes seconds")
 	}
 	for name, args := range map[string][]string{
-		"as they are":         {"-only", "git,curl,Python,requests,pip,Go"},
-		"with a client token": {"-ask", "-only", "git-lfs,curl,requests,pip,Go"},
+		"as they are":         {"-only", "git,curl,Python urllib,Go"},
+		"with a client token": {"-ask", "-json", "-only", "git,git-lfs,curl,pip"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var table, log strings.Builder

@@ -61,6 +61,7 @@ type options struct {
 	Markdown string // file
 	Debian   bool   // install what Debian packages
 	Ask      bool   // all routes have a client token
+	JSON     bool   // what the clients need is told in JSON
 }
 
 func parse(args []string, stderr io.Writer) (o options, err error) {
@@ -70,6 +71,7 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 	f.StringVar(&o.Markdown, "md", "", "`file` to write the table to, as Markdown")
 	f.BoolVar(&o.Debian, "apt", false, "install what is missing from Debian's packages; for root")
 	f.BoolVar(&o.Ask, "ask", false, "let every route have a client token, which the clients must present")
+	f.BoolVar(&o.JSON, "json", false, "give the clients what cred-proxy env says as JSON, in place of shell")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}

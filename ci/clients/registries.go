@@ -53,7 +53,7 @@ func registryClients() []client {
 				"uv pip install -q --no-cache --target it fake-greeter && "+greet("it", "uv"), "<- Hello, uv")},
 		},
 		{
-			name: "Go modules", mute: true, route: "/go/", version: "go version",
+			name: "Go modules", route: "/go/", cannot: present, version: "go version",
 			needs: []need{{program: "go"}},
 			steps: []step{
 				prints("go mod download of a module and its dependency by GOPROXY",

@@ -336,7 +336,7 @@ func (t *trap) environment() []string {
 	if t.proxy == nil {
 		return nil
 	}
-	return []string{"HTTPS_PROXY=" + t.proxy.url, "https_proxy=" + t.proxy.url}
+	return []string{"HTTPS_PROXY=" + t.proxy.url, "https_proxy=" + t.proxy.url, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1"}
 }
 
 // serve answers every question with NXDOMAIN (RFC 1035 section 4.1).
