@@ -19,6 +19,9 @@ const (
 	// renewEvery is how often the refusals of an upstream have a command run again: an agent can cause as many as it likes.
 	renewEvery = time.Minute
 
+	// endWithin is how long a stop waits for a command that it has ended.
+	endWithin = 2 * time.Second
+
 	// retryAtMost bounds the time between two runs of a command that fails.
 	retryAtMost = time.Minute
 )
@@ -109,6 +112,35 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// runCommand runs a command while the server lives.
+func (s *Server) runCommand(t *TokenSource, env []string) tokenValue {
+	s.mu.Lock()
+	if s.life.Err() != nil {
+		s.mu.Unlock()
+		return t.not(tokenNotRun, "was not run")
+	}
+	s.commands.Add(1)
+	s.mu.Unlock()
+	defer s.commands.Done()
+	return t.run(s.life, s.timeouts.Command, env)
+}
+
+// endCommands ends those that run, and returns when they have ended: what is left to a program that exits lives on.
+func (s *Server) endCommands() {
+	s.mu.Lock()
+	s.end()
+	s.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		s.commands.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(endWithin):
+	}
+}
+
 // rerun runs a command again, on a goroutine of its own, unless it is running; c.mu is held.
 func (s *Server) rerun(t TokenSource, c *command) {
 	if c.running != nil {
@@ -121,7 +153,7 @@ func (s *Server) rerun(t TokenSource, c *command) {
 		s.loading.Lock()
 		env := commandEnv(s.secrets)
 		s.loading.Unlock()
-		v := t.run(s.life, s.timeouts.Command, env)
+		v := s.runCommand(&t, env)
 		s.loading.Lock()
 		if src := s.sources[t.key()]; src != nil && src.command == c && s.life.Err() == nil {
 			s.ran(src, v, at)

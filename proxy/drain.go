@@ -25,7 +25,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	listeners := slices.Collect(maps.Keys(s.listeners))
 	s.mu.Unlock()
 	defer close(s.stopped)
-	defer s.end()
+	defer s.endCommands()
 	for _, ln := range listeners {
 		for _, conn := range queued(ln) {
 			s.welcome(conn)

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync"
@@ -49,6 +50,9 @@ func (s *Server) load(c *Config) error {
 	c.secretVariables(s.secrets)
 	at, order := time.Now(), next.inOrder()
 	given := s.read(order)
+	if s.life.Err() != nil {
+		return errors.New("the program stops")
+	}
 	var complaints []string
 	for i, src := range order {
 		if before := s.sources[src.key()]; before != nil {
@@ -87,7 +91,7 @@ func (s *Server) read(from []*source) []tokenValue {
 			given[i] = src.TokenSource.read(s.getenv)
 			continue
 		}
-		running.Go(func() { given[i] = src.run(s.life, s.timeouts.Command, env) })
+		running.Go(func() { given[i] = s.runCommand(&src.TokenSource, env) })
 	}
 	running.Wait()
 	return given

@@ -125,6 +125,7 @@ type Server struct {
 	stopped   chan struct{}   // closed when Shutdown is done
 	life      context.Context // of commands: until then
 	end       context.CancelFunc
+	commands  sync.WaitGroup       // those that run
 	upstreams map[origin]*upstream // written with loading held, too
 	failures  struct {
 		count uint64
