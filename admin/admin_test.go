@@ -88,6 +88,7 @@ func TestMetrics(t *testing.T) {
 	e.Status = 200
 	a.Progress(&e)
 	e.BytesIn, e.BytesOut, e.FirstByte, e.Duration, e.Connection, e.Redactions = 10, 20, 30*time.Millisecond, 2*time.Second, "reused", 2
+	e.Leaked, e.Compressed = true, true
 	a.Finished(&e)
 	a.Finished(&proxy.Event{ID: 2, Time: time.Now(), Method: "GET", Status: 404, Refusal: "no-route", FirstByte: time.Millisecond, Duration: time.Millisecond})
 	a.Finished(&proxy.Event{ID: 3, Time: time.Now(), Route: "/a/", Status: 987, Duration: time.Hour, Connection: "failed"})
@@ -110,6 +111,8 @@ func TestMetrics(t *testing.T) {
 		{"credproxy_reloads_total", []string{"result=ok"}, 2},
 		{"credproxy_reloads_total", []string{"result=failed"}, 1},
 		{"credproxy_redactions_total", []string{"route=/a/"}, 2},
+		{"credproxy_leaked_requests_total", []string{"route=/a/"}, 1},
+		{"credproxy_compressed_answers_total", []string{"route=/a/"}, 1},
 		{"credproxy_build_info", []string{`version=v1 "x"\`}, 1},
 		{"credproxy_table_generation", nil, 3},
 		{"credproxy_table_info", []string{"hash=0123456789ab"}, 1},

@@ -86,9 +86,17 @@ func (a *Admin) metrics(w http.ResponseWriter, _ *http.Request) {
 			e.value(float64(n), "route", path, "kind", proxy.Connections[i])
 		}
 	}
-	e.family("credproxy_redactions_total", "counter", "What was taken out of answers.")
+	e.family("credproxy_redactions_total", "counter", "Tokens that were masked in answers, or for which they were broken off.")
 	for _, path := range paths {
 		e.value(float64(routes[path].redactions), "route", path)
+	}
+	e.family("credproxy_leaked_requests_total", "counter", "Requests that held a token, which must have leaked earlier.")
+	for _, path := range paths {
+		e.value(float64(routes[path].leaked), "route", path)
+	}
+	e.family("credproxy_compressed_answers_total", "counter", "Answers that could not be looked through for tokens, since they were compressed.")
+	for _, path := range paths {
+		e.value(float64(routes[path].compressed), "route", path)
 	}
 	e.family("credproxy_reloads_total", "counter", "Tables that were swapped in after the first, and attempts that failed.")
 	e.value(float64(max(status.Generation, 1)-1), "result", "ok")

@@ -29,6 +29,8 @@ type route struct {
 	in, out     int64
 	connections [4]uint64 // in the order of proxy.Connections
 	redactions  uint64
+	leaked      uint64
+	compressed  uint64
 	live        *live // nil for routes beyond maxLive
 }
 
@@ -40,6 +42,12 @@ func (r *route) count(e *proxy.Event, at time.Time) {
 	r.in += e.BytesIn
 	r.out += e.BytesOut
 	r.redactions += uint64(e.Redactions)
+	if e.Leaked {
+		r.leaked++
+	}
+	if e.Compressed {
+		r.compressed++
+	}
 	for i, c := range proxy.Connections {
 		if c == e.Connection {
 			r.connections[i]++

@@ -84,11 +84,15 @@ func (m *matcher) confirm(p []byte, i int, h uint64, f *found) {
 	if m.bitmap.bit(h)&1 == 0 {
 		return
 	}
-	for _, at := range m.grams[h] {
-		pattern := &m.patterns[at.pattern]
-		start := i - at.at
+	for n := h; ; n++ {
+		at := m.place(n)
+		if at.pattern == 0 {
+			return
+		}
+		pattern := &m.patterns[at.pattern-1]
+		start := i - int(at.at)
 		end := start + len(pattern.text)
-		if start >= 0 && end <= len(p) && string(p[start:end]) == pattern.text {
+		if at.hash == h && start >= 0 && end <= len(p) && string(p[start:end]) == pattern.text {
 			f.spans = append(f.spans, span{start, end, pattern.secret})
 		}
 	}

@@ -59,7 +59,7 @@ type matcher struct {
 	gram int // bytes that are hashed
 	hasher
 	bitmap bitmap
-	grams  map[uint64][]place
+	places []place // where grams stand, a table of hashes: from hash on until an empty one; a power of two of them
 
 	class    [256]byte // what a byte may be
 	heads    [256][]head
@@ -74,7 +74,11 @@ type pattern struct {
 }
 
 // place is where a gram stands.
-type place struct{ pattern, at int }
+type place struct {
+	hash    uint64
+	pattern int32 // from 1; 0 is no place
+	at      int32
+}
 
 // head is how patterns begin.
 type head struct {
@@ -93,7 +97,7 @@ const (
 
 // New returns a Matcher of the secrets that are not too short, or nil if there are none. They are known by their index.
 func New(secrets []Secret) *Matcher {
-	m := &matcher{grams: map[uint64][]place{}}
+	m := &matcher{}
 	known := map[string]bool{}
 	for i := range secrets {
 		for _, text := range secrets[i].patterns() {
@@ -138,23 +142,30 @@ func (m *matcher) index() {
 	var keys [16]byte
 	rand.Read(keys[:])
 	m.keys = [2]uint64{binary.LittleEndian.Uint64(keys[:]), binary.LittleEndian.Uint64(keys[8:])}
+	bits, places := 1<<13, 1<<6
+	for bits < 64*m.step*len(m.patterns) && bits < 1<<22 { // at most one of 64 bits is set
+		bits *= 2
+	}
+	for places < 2*m.step*len(m.patterns) {
+		places *= 2
+	}
+	m.bitmap, m.places = make(bitmap, bits/64), make([]place, places)
 	for i, p := range m.patterns {
 		for k := range m.step {
 			at := len(p.text) - m.gram - k
-			// A load takes eight bytes, of which the mask leaves the gram.
-			h := m.hash(append([]byte(p.text[at:at+m.gram]), 0), 0)
-			m.grams[h] = append(m.grams[h], place{i, at})
+			h := m.hash(append([]byte(p.text[at:at+m.gram]), 0), 0) // a load takes eight bytes, of which the mask leaves the gram
+			m.bitmap.set(h)
+			n := h
+			for m.place(n).pattern > 0 {
+				n++
+			}
+			*m.place(n) = place{h, int32(i + 1), int32(at)}
 		}
 	}
-	size := 13 // of the bitmap: of 64 positions at most one is taken
-	for 1<<size < 64*len(m.grams) && size < 22 {
-		size++
-	}
-	m.bitmap = make(bitmap, 1<<(size-6))
-	for h := range m.grams {
-		m.bitmap.set(h)
-	}
 }
+
+// place is where the nth place is, the table being a ring.
+func (m *matcher) place(n uint64) *place { return &m.places[n&uint64(len(m.places)-1)] }
 
 // hasher hashes grams. It has a key: which text has the hash of which gram is not to be found out by trying.
 type hasher struct {
