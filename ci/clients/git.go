@@ -142,12 +142,12 @@ func (b *bottle) bigRepository(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	refs := "# pack-refs with: peeled fully-peeled \n"
+	refs := bytes.NewBufferString("# pack-refs with: peeled fully-peeled \n")
 	for line := range strings.Lines(string(commits)) {
 		mark, commit, _ := strings.Cut(strings.TrimSpace(line), " ")
-		refs += commit + " refs/heads/branch" + mark[1:] + "\n"
+		fmt.Fprintf(refs, "%s refs/heads/branch%s\n", commit, mark[1:])
 	}
-	return os.WriteFile(filepath.Join(dir, "packed-refs"), []byte(refs), 0o644)
+	return os.WriteFile(filepath.Join(dir, "packed-refs"), refs.Bytes(), 0o644)
 }
 
 // cloneBig clones the big repository from a host. Its request must have been chunked or gzip'd, and of more than so many
