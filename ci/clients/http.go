@@ -26,7 +26,7 @@ import (
 // What they present is in $KEY.
 func httpClients() []client {
 	python := []need{{program: "python3"}}
-	return []client{
+	list := []client{
 		httpClient("curl", []need{{program: "curl"}}, "curl --version", `case $1 in
 			json) set -- -d '{"hello": "world"}' -H 'Content-Type: application/json' "$2" ;;
 			stream) set -- -N "$2" ;;
@@ -41,6 +41,25 @@ func httpClients() []client {
 		httpClient("Go net/http", nil, "echo "+runtime.Version(), `"$CLIENTS/`+goClientName+`" "$@"`),
 		httpClient("Node fetch", []need{{program: "node"}}, "node --version", `node "$SCRIPTS/fetch.mjs" "$@"`),
 	}
+	list[0].steps = append(list[0].steps, step{"a streamed message", curlMessage})
+	return list
+}
+
+// curlMessage asks a model with nothing but curl.
+func curlMessage(ctx context.Context, b *bottle) error {
+	const request = `{"model": "fake-large-1", "max_tokens": 100, "stream": true, "messages": [{"role": "user", "content": "hi"}]}`
+	if err := os.WriteFile(b.work("request.json"), []byte(request), 0o644); err != nil {
+		return err
+	}
+	out, err := b.sh(ctx, `curl -fsSN "$AT/anthropic/v1/messages" -H "Authorization: Bearer ${FILES_CLIENT_TOKEN:-placeholder}" \
+		-H 'anthropic-version: 2023-06-01' -H 'content-type: application/json' -d @request.json`)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(out, `"text":"hi"`) || !strings.HasSuffix(out, "data: {\"type\":\"message_stop\"}\n\n") {
+		return fmt.Errorf("printed %q", out)
+	}
+	return nil
 }
 
 const uploaded = 5_000_000
