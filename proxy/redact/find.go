@@ -41,7 +41,7 @@ func notASCII(p []byte, i int) uint64 { return binary.LittleEndian.Uint64(p[i:])
 
 // search adds the occurrences in p[from:to].
 func (m *matcher) search(p []byte, from, to int, f *found) {
-	if to-from < m.shortest {
+	if to-from < m.shortest || to-from < 4*m.shortest && !roomFor(p[from:to], m.shortest) {
 		return
 	}
 	p = p[from:to]
@@ -53,6 +53,20 @@ func (m *matcher) search(p []byte, from, to int, f *found) {
 		f.spans[i].start += from
 		f.spans[i].end += from
 	}
+}
+
+// roomFor reports whether p may have n bytes in a row that are ASCII: it looks at whole words.
+func roomFor(p []byte, n int) bool {
+	from := 0
+	for i := 0; i+8 <= len(p); i += 8 {
+		if notASCII(p, i) != 0 {
+			if i+7-from >= n {
+				return true
+			}
+			from = i + 1
+		}
+	}
+	return len(p)-from >= n
 }
 
 // plain adds the occurrences in p as it stands.
