@@ -15,6 +15,7 @@ func (m *matcher) find(p []byte, f *found) {
 		a, b, c, d := notASCII(q, 0), notASCII(q, stride), notASCII(q, 2*stride), notASCII(q, 3*stride)
 		switch {
 		case a|b|c|d == 0:
+			i += 1 << 10 // it is text, and so may be what follows: what is not seen is searched
 		case a != 0 && b != 0 && c != 0 && d != 0: // between them is no room
 			m.search(p, from, i+7, f)
 			from = i + 3*stride + 1

@@ -315,3 +315,25 @@ func FuzzMask(f *testing.F) {
 		check(t, []Secret{{Token: one, Username: &username}, {Token: two, Scheme: username}}, text, seed)
 	})
 }
+
+// TestAmongBinary: a token is found wherever it stands in what is text here and none there.
+func TestAmongBinary(t *testing.T) {
+	m := New([]Secret{{Token: tokens[2], Scheme: "Bearer"}})
+	all := bodies(12 << 10)
+	for seed := range uint64(8) {
+		r := rand.New(rand.NewPCG(seed, 3))
+		var text []byte
+		for len(text) < 12<<10 {
+			from := all[[]string{"text", "random", "base64"}[r.IntN(3)]]
+			n := 1 + r.IntN(1+r.IntN(4<<10))
+			text = append(text, from[len(text)%1000:][:n]...)
+		}
+		for at := 0; at+len(tokens[2]) <= len(text); at += 1 + r.IntN(7) {
+			p := bytes.Clone(text)
+			copy(p[at:], tokens[2])
+			if m.Find(p) < 0 {
+				t.Fatalf("not found at %d of %d", at, seed)
+			}
+		}
+	}
+}
