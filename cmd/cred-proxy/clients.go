@@ -9,17 +9,13 @@ import (
 	"credproxy/proxy"
 )
 
-// placeholder stands for what a client is given for a credential: the route's client token or, where it has none, a
-// word. The proxy drops either.
-const placeholder = "\x00"
-
 // place is a route as a client in the sandbox sees it.
 type place struct {
 	url      string // of the route, without a slash at its end
 	host     string // of the proxy, with its port
 	upstream string // as in the table, without a slash at its end
 	word     string // the prefix as part of a name: ANTHROPIC
-	token    string // what stands for placeholder
+	token    string // what a client is given for a credential: the client token or, where it has none, a word
 	asked    bool   // the proxy asks for it
 	chunked  bool   // chunked request bodies pass
 }
@@ -53,12 +49,12 @@ type client struct {
 var clients = []client{
 	{"Claude Code and the Anthropic SDKs", []string{"api.anthropic.com"}, []string{"anthropic"}, func(p *place, s *settings) {
 		s.env("ANTHROPIC_BASE_URL", p.url)
-		s.env("ANTHROPIC_AUTH_TOKEN", placeholder)
+		s.env("ANTHROPIC_AUTH_TOKEN", p.token)
 		s.env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1") // to hosts that have no route
 	}},
 	{"the OpenAI SDKs", []string{"api.openai.com"}, []string{"openai"}, func(p *place, s *settings) {
 		s.env("OPENAI_BASE_URL", versioned(p, "/v1"))
-		s.env("OPENAI_API_KEY", placeholder)
+		s.env("OPENAI_API_KEY", p.token)
 	}},
 	{"Codex", []string{"api.openai.com"}, []string{"openai"}, func(p *place, s *settings) {
 		s.file(".codex/config.toml", `model_provider = "cred-proxy"`,
@@ -76,20 +72,20 @@ var clients = []client{
 				s.git("http."+p.url+"/.postBuffer", "52428800") // so that the negotiation of a big fetch is not chunked
 			}
 			if p.asked {
-				s.git("http."+p.url+"/.extraHeader", "Authorization: Bearer "+placeholder)
+				s.git("http."+p.url+"/.extraHeader", "Authorization: Bearer "+p.token)
 			}
 		}},
 	{"tea", []string{"gitea.com", "codeberg.org"}, []string{"gitea", "forgejo"}, func(p *place, s *settings) {
 		s.env("GITEA_INSTANCE_URL", strings.TrimSuffix(p.url, "/api/v1"))
-		s.env("GITEA_TOKEN", placeholder)
+		s.env("GITEA_TOKEN", p.token)
 	}},
 	{"GitHub's API (Octokit)", []string{"api.github.com"}, nil, func(p *place, s *settings) {
 		s.env("GITHUB_API_URL", p.url)
-		s.env("GITHUB_TOKEN", placeholder)
+		s.env("GITHUB_TOKEN", p.token)
 	}},
 	{"npm", nil, []string{"npm"}, func(p *place, s *settings) {
 		_, path, _ := strings.Cut(p.url, "://"+p.host)
-		s.file(".npmrc", "registry="+p.url+"/", "//"+p.host+path+"/:_authToken="+placeholder)
+		s.file(".npmrc", "registry="+p.url+"/", "//"+p.host+path+"/:_authToken="+p.token)
 	}},
 	{"pip", nil, []string{"pypi"}, func(p *place, s *settings) {
 		s.file(".config/pip/pip.conf", "[global]", "index-url = "+withUser(p, versioned(p, "/simple"))+"/", "trusted-host = "+p.bare())
@@ -111,7 +107,7 @@ var clients = []client{
 var anyClient = client{"any HTTP client", nil, nil, func(p *place, s *settings) {
 	s.env(p.word+"_BASE_URL", p.url)
 	if p.asked {
-		s.env(p.word+"_CLIENT_TOKEN", placeholder)
+		s.env(p.word+"_CLIENT_TOKEN", p.token)
 	}
 }}
 
@@ -173,8 +169,7 @@ type settings struct {
 	files   []file // of the home directory
 	skipped []string
 
-	what  string // for which route and client it is given now
-	token string // what stands for placeholder there
+	what string // for which route and client it is given now
 }
 
 type pair struct{ name, value, about string }
@@ -188,7 +183,6 @@ type file struct {
 func (s *settings) add(r *proxy.RouteConfig, url string, tokens []string) {
 	size := func() int { return len(s.vars) + len(s.gits) + len(s.files) + len(s.skipped) }
 	before, p := size(), newPlace(r, url, tokens)
-	s.token = p.token
 	for _, c := range append(clientsOf(r), anyClient) {
 		if c.name != anyClient.name || size() == before {
 			s.what = r.Path + ": " + c.name
@@ -207,7 +201,6 @@ func (s *settings) git(key, value string) {
 
 // once adds a pair whose name is not there yet. One that has another value is told of: it is for the first route.
 func (s *settings) once(list []pair, p pair) []pair {
-	p.value = strings.ReplaceAll(p.value, placeholder, s.token)
 	for _, have := range list {
 		if have.name == p.name {
 			s.skip(p.name, have.value != p.value)
@@ -223,9 +216,6 @@ func (s *settings) file(path string, lines ...string) {
 			s.skip("~/"+path, true)
 			return
 		}
-	}
-	for i := range lines {
-		lines[i] = strings.ReplaceAll(lines[i], placeholder, s.token)
 	}
 	s.files = append(s.files, file{path, s.what, lines})
 }
