@@ -95,7 +95,7 @@ func ownPeer(ctx context.Context, name, program string) (peer, error) {
 // build makes the release binary in dir.
 func build(ctx context.Context, dir string) (program string, err error) {
 	program = filepath.Join(dir, "cred-proxy.exe") // a name that runs everywhere
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags=-s -w", "-o", program, "credproxy/cmd/cred-proxy")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags=-s -w -funcalign=16", "-o", program, "credproxy/cmd/cred-proxy")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building cred-proxy: %w\n%s", err, out)
