@@ -117,7 +117,6 @@ func (x *exchange) readHead() (_ *Refusal, ok bool) {
 			x.isHead = string(x.req.Method) == "HEAD"
 			x.safe = x.isHead || string(x.req.Method) == "GET" || string(x.req.Method) == "OPTIONS"
 			x.event.Method = knownMethod(x.req.Method)
-			x.seen()
 			if x.unread = x.req.Length; x.req.Framing > http1.Length {
 				x.unread = unknown
 			}
@@ -154,8 +153,10 @@ func (x *exchange) readHead() (_ *Refusal, ok bool) {
 func (x *exchange) choose() *Refusal {
 	t := x.srv.table.Load()
 	path, _, _ := bytes.Cut(x.req.Target, []byte("?"))
-	if refusal := x.guardHead(t, path); refusal != nil {
-		return refusal
+	leak := x.guardHead(t, path)
+	x.seen(path)
+	if leak != nil {
+		return leak
 	}
 	scratch := http1.TakeBuffer(false)
 	refusal := admit(&x.req, scratch)

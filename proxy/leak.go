@@ -24,6 +24,9 @@ const guardedBody = 64 << 10
 // guards reports whether requests are looked through.
 func (w *watch) guards() bool { return w != nil && w.matcher != nil && w.guard != LeakOff }
 
+// finds reports whether there is a token in p, wherever that stands.
+func (w *watch) finds(p []byte) bool { return w != nil && w.matcher != nil && w.matcher.Find(p) >= 0 }
+
 // guardHead looks for tokens in the head of the request.
 func (x *exchange) guardHead(t *table, path []byte) *Refusal {
 	if x.watch = t.watch.Load(); !x.watch.guards() {

@@ -113,10 +113,9 @@ func (x *exchange) observed() (end ending) {
 	return end
 }
 
-// seen notes the path of a request that was read, if anybody wants to know.
-func (x *exchange) seen() {
-	if x.srv.observer != nil && x.req.Target[0] == '/' {
-		path, _, _ := bytes.Cut(x.req.Target, []byte("?"))
+// seen notes the path of a request, if anybody wants to know, and if there is no token in it.
+func (x *exchange) seen(path []byte) {
+	if x.srv.observer != nil && path[0] == '/' && !x.event.Leaked && (x.watch.guards() || !x.watch.finds(path)) {
 		x.event.Path = visible(path)
 	}
 }
