@@ -234,12 +234,12 @@ func TestRealGo(t *testing.T) {
 	up := start(t)
 	for name, value := range map[string]string{
 		"GOPROXY": strings.Replace(up.URL, "https://", "https://agent:s3cret@", 1) + "/goproxy", "GONOSUMDB": "fake.test",
-		"GOFLAGS": "-modcacherw", "GOPATH": t.TempDir(),
+		"GOFLAGS": "-modcacherw", "GOMODCACHE": t.TempDir(),
 	} {
 		t.Setenv(name, value)
 	}
 	client(t, up, "go", "mod", "download", "fake.test/greeter@latest", "fake.test/left@v1.0.0")
-	if _, err := os.Stat(filepath.Join(os.Getenv("GOPATH"), "pkg/mod/fake.test/greeter@v1.2.0/greeter.go")); err != nil {
+	if _, err := os.Stat(filepath.Join(os.Getenv("GOMODCACHE"), "fake.test/greeter@v1.2.0/greeter.go")); err != nil {
 		t.Error(err)
 	}
 }
