@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -30,7 +31,8 @@ func main() {
 	}
 }
 
-// upstream answers every request with the credential that it was sent, and trusts a certificate to the file caFile.
+// upstream answers every request with the SHA-256 of the credential that it was sent, which itself would be masked, and
+// trusts a certificate to the file caFile.
 func upstream(caFile string) error {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -56,11 +58,12 @@ func upstream(caFile string) error {
 		return err
 	}
 	return http.Serve(ln, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "credential %s\n", r.Header.Get("Authorization"))
+		fmt.Fprintf(w, "credential %x\n", sha256.Sum256([]byte(r.Header.Get("Authorization"))))
 	}))
 }
 
-// agent asks the proxy once it is there, and then looks whether anything else of what it is given can be reached.
+// agent asks the proxy once it is there, and then looks whether anything else of what it is given can be reached, and
+// whether it has a way to the internet.
 func agent(others []string) {
 	for range 100 { // ten seconds or so: the proxy may still be starting
 		resp, err := http.Get(os.Getenv("ANTHROPIC_BASE_URL") + "/v1/models")
@@ -80,6 +83,15 @@ func agent(others []string) {
 		}
 		fmt.Printf("open %s\n", other)
 		conn.Close()
+	}
+	routes, err := os.ReadFile("/proc/net/route")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for line := range strings.Lines(string(routes)) {
+		if f := strings.Fields(line); len(f) > 1 && f[1] == "00000000" {
+			fmt.Println("a default route")
+		}
 	}
 	fmt.Println("done")
 }
