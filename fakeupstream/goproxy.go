@@ -1,8 +1,6 @@
 package fakeupstream
 
 import (
-	"archive/zip"
-	"bytes"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -54,16 +52,8 @@ var goFiles = sync.OnceValue(func() map[string][]byte {
 
 // zip returns a version of the module in the form that the go command unpacks.
 func (m *goModule) zip(version string) []byte {
-	var b bytes.Buffer
-	z := zip.NewWriter(&b)
-	name := m.path[strings.LastIndexByte(m.path, '/')+1:]
-	for _, f := range []archived{{"go.mod", m.mod()}, {name + ".go", []byte(m.source)}} {
-		if w, err := z.Create(m.path + "@" + version + "/" + f.name); err == nil {
-			w.Write(f.body)
-		}
-	}
-	z.Close()
-	return b.Bytes()
+	dir, name := m.path+"@"+version+"/", m.path[strings.LastIndexByte(m.path, '/')+1:]
+	return zipped([]archived{{dir + "go.mod", m.mod()}, {dir + name + ".go", []byte(m.source)}})
 }
 
 // newGoProxy is the module proxy. It has no checksum database.

@@ -61,6 +61,11 @@ func (p *pyPackage) wheel() []byte {
 	}
 	files = append(files, archived{info + "RECORD", []byte(record + info + "RECORD,,\n")})
 
+	return zipped(files)
+}
+
+// zipped returns the files as a ZIP archive.
+func zipped(files []archived) []byte {
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
 	for _, f := range files {
