@@ -96,6 +96,7 @@ func follow(cmd *exec.Cmd) (*process, error) {
 		*s.out = o
 		following.Go(func() { o.follow(pipe) })
 	}
+	dieWithParent(p.cmd)
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
