@@ -36,18 +36,29 @@ func (r *RouteConfig) shape() shape {
 	return shapes[shapesOfHosts[r.origin.host]]
 }
 
-// anthropicShape is an error of the Anthropic API. Its types are documented by status; what is not there has the type of
-// the others of its class.
-func anthropicShape(r *Refusal) any {
-	kind := map[int]string{401: "authentication_error", 403: "permission_error", 404: "not_found_error", 413: "request_too_large",
-		429: "rate_limit_error", 503: "overloaded_error", 504: "timeout_error"}[r.Status]
-	switch {
+// errorTypes are the types of an API's errors by status, as they are documented. What is not there has the type of the
+// others of its class; that of the servers' errors is at 500.
+type errorTypes map[int]string
+
+func (t errorTypes) of(r *Refusal) string {
+	switch kind := t[r.Status]; {
 	case kind != "":
+		return kind
 	case r.Status < 500:
-		kind = "invalid_request_error"
-	default:
-		kind = "api_error"
+		return "invalid_request_error"
 	}
+	return t[500]
+}
+
+var (
+	anthropicTypes = errorTypes{401: "authentication_error", 403: "permission_error", 404: "not_found_error",
+		413: "request_too_large", 429: "rate_limit_error", 500: "api_error", 503: "overloaded_error", 504: "timeout_error"}
+	openAITypes = errorTypes{401: "authentication_error", 403: "permission_error", 404: "not_found_error",
+		429: "rate_limit_error", 500: "server_error"}
+)
+
+// anthropicShape is an error of the Anthropic API.
+func anthropicShape(r *Refusal) any {
 	type inner struct {
 		Type    string `json:"type"`
 		Message string `json:"message"`
@@ -55,19 +66,11 @@ func anthropicShape(r *Refusal) any {
 	return struct {
 		Type  string `json:"type"`
 		Error inner  `json:"error"`
-	}{"error", inner{kind, r.Message}}
+	}{"error", inner{anthropicTypes.of(r), r.Message}}
 }
 
 // openAIShape is an error of the OpenAI API; its code is the refusal's.
 func openAIShape(r *Refusal) any {
-	kind := map[int]string{401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}[r.Status]
-	switch {
-	case kind != "":
-	case r.Status < 500:
-		kind = "invalid_request_error"
-	default:
-		kind = "server_error"
-	}
 	type inner struct {
 		Message string  `json:"message"`
 		Type    string  `json:"type"`
@@ -76,7 +79,7 @@ func openAIShape(r *Refusal) any {
 	}
 	return struct {
 		Error inner `json:"error"`
-	}{inner{r.Message, kind, nil, r.Code}}
+	}{inner{r.Message, openAITypes.of(r), nil, r.Code}}
 }
 
 // content is what a refusal is answered with, and its media type.
