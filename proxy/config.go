@@ -250,6 +250,15 @@ func (p *configParser) boolean(where string, v jsonValue) (on, ok bool) {
 	return v.str == "true", true
 }
 
+// setEither sets what one of two words says.
+func setEither(on *bool, s, no, yes string) error {
+	if s != no && s != yes {
+		return fmt.Errorf("must be %q or %q", no, yes)
+	}
+	*on = s == yes
+	return nil
+}
+
 func (p *configParser) route(where string, v jsonValue) (r RouteConfig) {
 	if v.kind != "object" {
 		p.errorf(where, "route must be an object (got %s)", v.kind)

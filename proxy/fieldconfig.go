@@ -77,9 +77,8 @@ func (p *configParser) names(where string, v jsonValue) (names []string) {
 
 // ownFields are the fields that a configuration cannot touch: those that frame a message or belong to one connection,
 // and those that the proxy sets itself.
-var ownFields = slices.Concat(hopByHop, []string{"host", "content-length", "accept-encoding", "expect", "http2-settings",
-	"sec-websocket-key", "sec-websocket-version", "sec-websocket-accept", "sec-websocket-protocol",
-	"x-cred-proxy-error", "x-cred-proxy-id", "x-cred-proxy-redacted"})
+var ownFields = slices.Concat(hopByHop, proxysOwn, []string{"host", "content-length", "accept-encoding", "expect",
+	"http2-settings", "sec-websocket-key", "sec-websocket-version", "sec-websocket-accept", "sec-websocket-protocol"})
 
 // checkName reports why a field cannot be configured.
 func checkName(name string) error {

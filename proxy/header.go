@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"slices"
+	"strings"
 
 	"credproxy/proxy/http1"
 )
@@ -28,8 +29,8 @@ var (
 		"content-digest", "repr-digest"}, proxysOwn...)...)
 )
 
-// proxysOwn are the fields of a response that only the proxy may send.
-var proxysOwn = []string{"x-cred-proxy-error", "x-cred-proxy-id", "x-cred-proxy-redacted"}
+// proxysOwn are the fields of a response that only the proxy may send, in lower case.
+var proxysOwn = []string{strings.ToLower(ErrorField), strings.ToLower(IDField), strings.ToLower(RedactedField)}
 
 // nameSet is a set of field names. An underscore in a name is taken for a hyphen: servers that make variables of names,
 // as CGI does, see no difference.

@@ -282,20 +282,17 @@ func (x *exchange) mapsBody() bool {
 	if len(r.MapURLsIn) == 0 {
 		return false
 	}
-	named, coded := false, false
+	named := false
 	x.mapped = x.resp.Status == 304 // which need not say the type
 	for i := range x.resp.Fields {
 		f := &x.resp.Fields[i]
-		switch {
-		case len(f.Name) == len("content-type") && http1.EqualFold(f.Name, "content-type"):
+		if len(f.Name) == len("content-type") && http1.EqualFold(f.Name, "content-type") {
 			x.mapped = r.mapsIn(f.Value) && (x.mapped || !named) // of two types nobody knows which counts
 			named = true
-		case len(f.Name) == len("content-encoding") && http1.EqualFold(f.Name, "content-encoding"):
-			coded = coded || len(f.Value) > 0 && !http1.EqualFold(f.Value, "identity")
 		}
 	}
 	address := x.agent.address()
-	if x.mapped && (coded || x.resp.Status == 206 || address == "") {
+	if x.mapped && (isCoded(x.resp.Fields) || x.resp.Status == 206 || address == "") {
 		x.mapped, x.event.Unmapped = false, true
 	}
 	if x.mapped && !x.isHead && x.resp.Status != 304 {

@@ -3,14 +3,7 @@ package proxy
 import "fmt"
 
 func setChunked(r *RouteConfig, s string) error {
-	switch s {
-	case "refuse":
-	case "stream":
-		r.Chunked = true
-	default:
-		return fmt.Errorf(`must be "refuse" or "stream"`)
-	}
-	return nil
+	return setEither(&r.Chunked, s, "refuse", "stream")
 }
 
 // upgrade reads the list of what requests may upgrade their connection to.

@@ -22,12 +22,3 @@ func setOnReflection(r *RouteConfig, s string) error {
 func setCompressed(r *RouteConfig, s string) error {
 	return setEither(&r.RefuseCompressed, s, "pass", "refuse")
 }
-
-// setEither sets what one of two words says.
-func setEither(on *bool, s, no, yes string) error {
-	if s != no && s != yes {
-		return fmt.Errorf("must be %q or %q", no, yes)
-	}
-	*on = s == yes
-	return nil
-}
