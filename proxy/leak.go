@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -87,6 +88,9 @@ func (g *bodyGuard) look(p []byte) *Refusal {
 	g.leaked, g.left = true, 0
 	return g.agent.srv.leaked(g.watch, secret, "the body", g.agent)
 }
+
+// errLeaked is what ends an upload that has a token in it.
+var errLeaked = errors.New("request body holds a token")
 
 // leaks is when the operator was told of a leaked token.
 type leaks struct {

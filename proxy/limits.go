@@ -93,9 +93,6 @@ func (k *kept) another() bool {
 
 func (k *kept) gone(n int) { k.n.Add(int64(-n)) }
 
-// errLeaked is what ends an upload that has a token in it.
-var errLeaked = errors.New("request body holds a token")
-
 // errTooSlow is what ends an upload that is slower than Limits.Rate.
 var errTooSlow = errors.New("request body arrives too slowly")
 

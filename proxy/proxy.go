@@ -139,22 +139,25 @@ type Server struct {
 
 // New returns a Server without routes.
 func New(o Options) *Server {
-	s := &Server{timeouts: o.Timeouts.orDefault(), limits: o.Limits.orDefault(), peers: o.Peers, getenv: o.Getenv, warn: o.Warn, observer: o.Observer, progress: o.Progress, roots: o.RootCAs,
-		listeners: map[net.Listener]bool{}, agents: map[*agent]bool{}, left: make(chan struct{}), stopped: make(chan struct{}), upstreams: map[origin]*upstream{}}
-	s.heads.up, s.heads.down = s.limits.request(), s.limits.response()
-	s.life, s.end = context.WithCancel(context.Background())
-	s.secrets = map[string]bool{}
-	s.crowd, s.kept.max = newCrowd(s.limits.Agents), int64(s.limits.kept())
+	s := &Server{
+		timeouts: o.Timeouts.orDefault(), limits: o.Limits.orDefault(), peers: o.Peers,
+		getenv: o.Getenv, warn: o.Warn, observer: o.Observer, progress: o.Progress,
+		poll: o.Poll, watch: o.Watch, roots: o.RootCAs,
+		secrets: map[string]bool{}, listeners: map[net.Listener]bool{}, agents: map[*agent]bool{},
+		left: make(chan struct{}), stopped: make(chan struct{}), upstreams: map[origin]*upstream{},
+	}
 	if s.getenv == nil {
 		s.getenv = os.Getenv
 	}
 	if s.warn == nil {
 		s.warn = func(string) {}
 	}
-	s.watch = o.Watch
-	if s.poll = o.Poll; s.poll <= 0 {
+	if s.poll <= 0 {
 		s.poll = DefaultPoll
 	}
+	s.heads.up, s.heads.down = s.limits.request(), s.limits.response()
+	s.crowd, s.kept.max = newCrowd(s.limits.Agents), int64(s.limits.kept())
+	s.life, s.end = context.WithCancel(context.Background())
 	s.table.Store(&table{})
 	return s
 }

@@ -3,7 +3,6 @@ package proxy
 import (
 	"fmt"
 	"net/http"
-	"slices"
 )
 
 // Refusal is a reason to say no: what the agent is answered when its request goes no further, or when the upstream
@@ -54,9 +53,11 @@ var (
 
 // Refusals returns every refusal there is, in the order in which an exchange can meet them.
 func Refusals() []Refusal {
-	return slices.Clone([]Refusal{refusePeer, refuseBusy, refuseMalformed, refuseHeadTimeout, refuseTargetTooLong, refuseHeadTooLarge,
-		refuseTooManyFields, refuseLeaked, refuseMethod, refuseAbsolute, refusePath, refusePush, refuseNoRoute, refuseClientToken, refuseRule, refuseToken,
-		refuseLength, refuseEncoding, refuseChunked, refuseWebSocket, refuseLimitBytes, refuseLimitAtOnce, refuseLimitRate, refuseBodyTimeout, refuseBodySlow, refuseUpstream, refuseResponseHead, refuseReflected, refuseCompressed, refuseUpstreamSilent})
+	return []Refusal{refusePeer, refuseBusy, refuseMalformed, refuseHeadTimeout, refuseTargetTooLong, refuseHeadTooLarge,
+		refuseTooManyFields, refuseLeaked, refuseMethod, refuseAbsolute, refusePath, refusePush, refuseNoRoute,
+		refuseClientToken, refuseRule, refuseToken, refuseLength, refuseEncoding, refuseChunked, refuseWebSocket,
+		refuseLimitBytes, refuseLimitAtOnce, refuseLimitRate, refuseBodyTimeout, refuseBodySlow, refuseUpstream,
+		refuseResponseHead, refuseReflected, refuseCompressed, refuseUpstreamSilent}
 }
 
 // because returns the refusal with its message continued.
