@@ -13,8 +13,8 @@ import (
 const restFor = 100 * time.Millisecond
 
 // Shutdown stops accepting, closes what is idle, a WebSocket in which nothing passes, too, and waits until the exchanges
-// under way are finished or ctx is done; then it closes every connection. Who had connected before is still served. The error is ctx's if exchanges were cut.
-// It is called once, and the Server is of no use afterwards.
+// under way are finished or ctx is done; then it closes every connection. Who had connected before is still served. The
+// error is ctx's if exchanges were cut. It is called once, and the Server is of no use afterwards.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	if s.draining.Swap(true) {

@@ -9,8 +9,7 @@ import (
 )
 
 // LoadFile reads a routes.json and loads it as Load does. What goes wrong changes nothing, and is the last error of
-// Status. The error is one of LoadConfig or of Load. With
-// Options.Watch the file is followed from then on.
+// Status. The error is one of LoadConfig or of Load. With Options.Watch the file is followed from then on.
 func (s *Server) LoadFile(file string) error {
 	s.loading.Lock()
 	defer s.loading.Unlock()
@@ -36,8 +35,8 @@ func (s *Server) loadText(text []byte) error {
 }
 
 // Load resolves a configuration and swaps it in; an error changes nothing. Exchanges under way keep the routes and the
-// tokens that they began with; a WebSocket ends with the route of its path. A token that cannot be used is no error: it is told to Options.Warn, and its route's
-// requests are refused, unless its source gave a better one before.
+// tokens that they began with; a WebSocket ends with the route of its path. A token that cannot be used is no error: it is
+// told to Options.Warn, and its route's requests are refused, unless its source gave a better one before.
 func (s *Server) Load(c *Config) error {
 	s.loading.Lock()
 	defer s.loading.Unlock()

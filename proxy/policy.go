@@ -6,7 +6,8 @@ import (
 	"credproxy/proxy/http1"
 )
 
-// methods are the methods that are forwarded; everything else is 501, as the seed's server answered.
+// methods are the methods that are forwarded; everything else is 501, as the Python program answered that this one
+// replaces.
 var methods = []string{"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 // knownMethod returns m as one of methods, or "".
@@ -243,7 +244,7 @@ func isPushBody(q *http1.Request) bool {
 	return false
 }
 
-// pyRepr quotes s, which is visible ASCII, as Python's repr does: the seed's messages show it so.
+// pyRepr quotes s, which is visible ASCII, as Python's repr does: the messages of the program before this one have it so.
 func pyRepr(s []byte) string {
 	quote := byte('\'')
 	if bytes.IndexByte(s, '\'') >= 0 && bytes.IndexByte(s, '"') < 0 {

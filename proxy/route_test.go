@@ -41,7 +41,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// TestFindReference holds find against the seed's loop over all routes, on tables and paths made at random.
+// TestFindReference holds find against a loop over all routes, on tables and paths made at random.
 func TestFindReference(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	word := func() string {

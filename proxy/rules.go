@@ -40,8 +40,7 @@ func newPattern(name string, r Rule) pattern {
 }
 
 // newDenial compiles a rule of deny. A slash at its end is of no account there, nor are dots and blanks at the end of a
-// segment. A HEAD is a GET whose content nobody
-// wants, so what denies one denies the other.
+// segment. A HEAD is a GET whose content nobody wants, so what denies one denies the other.
 func newDenial(name string, r Rule) pattern {
 	p := newPattern(name, r)
 	if n := len(p.segments) - 1; p.segments[n] == "" {

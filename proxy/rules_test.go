@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// oneRoute parses a route that has these members besides the seed's four, and makes its row of the table.
+// oneRoute parses a route that has these members besides the four that it must have, and makes its row of the table.
 func oneRoute(t testing.TB, more string) *route {
 	t.Helper()
 	return upstreamRoute(t, "https://h", more)

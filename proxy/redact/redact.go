@@ -29,10 +29,10 @@
 //
 // The time that this takes must not tell an agent, who may choose much of what streams by, what the secrets are. A search
 // for a rare byte of theirs or for a short piece, and a comparison from the beginning, would tell it: text that is full of
-// the right piece takes longer, and so a secret is found piece by piece. Therefore g is twelve bytes, down to seven where n is small; they are taken
-// from the end of a secret, since many begin with what everybody knows; the hash has random keys; and what is decoded does
-// not depend on which letters and digits a secret has. Nor does what is kept back at the end of a piece, from a secret's
-// fifth byte on: see [Stream].
+// the right piece takes longer, and so a secret is found piece by piece. Therefore g is twelve bytes, down to seven where n
+// is small; they are taken from the end of a secret, since many begin with what everybody knows; the hash has random keys;
+// and what is decoded does not depend on which letters and digits a secret has. Nor does what is kept back at the end of a
+// piece, from a secret's fifth byte on: see [Stream].
 package redact
 
 import (
