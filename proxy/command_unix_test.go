@@ -68,15 +68,8 @@ func runs(pid int) bool {
 func TestRenewal(t *testing.T) {
 	dir := t.TempDir()
 	put(t, filepath.Join(dir, "token"), "first-token")
-	s := New(Options{})
-	c, err := ParseConfig("f", []byte(`{"routes": [{"path": "/a/", "upstream": "https://h", "auth_scheme": "Bearer",
-		"token_command": ["sh", "-c", "cd `+dir+`; echo run >>runs; cat token"]}]}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Load(c); err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(t, Options{}, `{"routes": [{"path": "/a/", "upstream": "https://h", "auth_scheme": "Bearer",
+		"token_command": ["sh", "-c", "cd `+dir+`; echo run >>runs; cat token"]}]}`)
 	refused := func() {
 		old := s.table.Load().routes[0]
 		var all sync.WaitGroup

@@ -16,15 +16,8 @@ import (
 func tokenServer(t *testing.T, file string) (s *Server, said *[]string) {
 	t.Helper()
 	said = new([]string)
-	s = New(Options{Poll: time.Minute, Warn: func(line string) { *said = append(*said, line) }})
-	c, err := ParseConfig("f", fmt.Appendf(nil, `{"routes": [{"path": "/a/", "upstream": "https://h", "auth_scheme": "Bearer", "token_file": %q}]}`, file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Load(c); err != nil {
-		t.Fatal(err)
-	}
-	return s, said
+	return newServer(t, Options{Poll: time.Minute, Warn: func(line string) { *said = append(*said, line) }},
+		fmt.Sprintf(`{"routes": [{"path": "/a/", "upstream": "https://h", "auth_scheme": "Bearer", "token_file": %q}]}`, file)), said
 }
 
 // injected is the token that the table in force has.

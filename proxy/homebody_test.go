@@ -242,21 +242,10 @@ func TestMapBodyOnTheWire(t *testing.T) {
 	}
 	defer ln.Close()
 	upstream := "http://" + ln.Addr().String()
-	c, err := ParseConfig("f", []byte(fmt.Sprintf(`{"routes": [{"path": "/a/", "upstream": %q, "auth_scheme": "", "token_env": "T", "map_urls_in": ["text/html"]},
-		{"path": "/other/", "upstream": "https://other.test/base", "auth_scheme": "", "token_env": "T"}]}`, upstream)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := New(Options{Getenv: func(string) string { return "token" }})
-	if err := s.Load(c); err != nil {
-		t.Fatal(err)
-	}
-	front, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Serve(front)
-	defer s.Shutdown(t.Context())
+	s := newServer(t, Options{Getenv: func(string) string { return "token" }}, fmt.Sprintf(`{"routes": [
+		{"path": "/a/", "upstream": %q, "auth_scheme": "", "token_env": "T", "map_urls_in": ["text/html"]},
+		{"path": "/other/", "upstream": "https://other.test/base", "auth_scheme": "", "token_env": "T"}]}`, upstream))
+	front, _ := serve(t, s)
 
 	bodies := make(chan string, 1)
 	go func() {
@@ -274,15 +263,15 @@ func TestMapBodyOnTheWire(t *testing.T) {
 			body.WriteString(words[rng.IntN(len(words))])
 		}
 		bodies <- body.String()
-		resp, err := http.Get("http://" + front.Addr().String() + "/a/")
+		resp, err := http.Get("http://" + front + "/a/")
 		if err != nil {
 			t.Fatal(err)
 		}
 		got, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		want, _ := refMapBody(table, table.byPath["/a/"], body.String())
-		want = strings.ReplaceAll(want, "//p:9099", "//"+front.Addr().String())
-		want = strings.ReplaceAll(want, `\/p:9099`, `\/`+front.Addr().String())
+		want = strings.ReplaceAll(want, "//p:9099", "//"+front)
+		want = strings.ReplaceAll(want, `\/p:9099`, `\/`+front)
 		if err != nil || string(got) != want {
 			t.Fatalf("%v: of %q\n%q, want\n%q", err, body.String(), got, want)
 		}

@@ -116,22 +116,13 @@ func TestMeterWhileItGoes(t *testing.T) {
 	}))
 	defer up.Close()
 	defer end()
-	s := New(Options{Getenv: func(string) string { return "token" }, Observer: func(*Event) { done <- true }})
-	c, err := ParseConfig("f", fmt.Appendf(nil, `{"routes": [{"path": "/a/", "upstream": %q, "auth_scheme": "", "token_env": "T", "limits": {"bytes_per_day": 1048576}}]}`, up.URL))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Load(c); err != nil {
-		t.Fatal(err)
-	}
+	s := newServer(t, Options{Getenv: func(string) string { return "token" }, Observer: func(*Event) { done <- true }},
+		fmt.Sprintf(`{"routes": [{"path": "/a/", "upstream": %q, "auth_scheme": "", "token_env": "T",
+			"limits": {"bytes_per_day": 1048576}}]}`, up.URL))
 	m := s.table.Load().routes[0].meter
 	used := func() int { return m.bytes.Burst() - int(m.bytes.TokensAt(time.Now().Add(-time.Hour))) } // nothing comes back meanwhile
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Serve(ln)
-	conn, err := net.Dial("tcp", ln.Addr().String())
+	addr, _ := serve(t, s)
+	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,6 +157,4 @@ func TestMeterWhileItGoes(t *testing.T) {
 	if n := m.open.Load(); n != 0 {
 		t.Errorf("%d are under way", n)
 	}
-	conn.Close()
-	s.Shutdown(t.Context())
 }

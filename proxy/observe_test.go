@@ -1,11 +1,10 @@
 package proxy
 
 import (
-	"context"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,24 +16,11 @@ func TestObserved(t *testing.T) {
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
 	defer up.Close()
 	told := make(chan Event, 10)
-	s := New(Options{
+	addr, stop := serve(t, newServer(t, Options{
 		Getenv:   func(string) string { return "a-token" },
 		Progress: func(e *Event) { told <- *e },
 		Observer: func(e *Event) { told <- *e },
-	})
-	c, err := ParseConfig("f", []byte(`{"routes": [{"path": "/a/", "upstream": "`+up.URL+`", "auth_scheme": "Bearer", "token_env": "T"}]}`))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Load(c); err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ln) }()
+	}, one("upstream", strconv.Quote(up.URL))))
 	ids := map[ID]bool{}
 	next := func() Event {
 		select {
@@ -47,7 +33,7 @@ func TestObserved(t *testing.T) {
 		}
 	}
 	get := func(path string) *http.Response {
-		resp, err := http.Get("http://" + ln.Addr().String() + path)
+		resp, err := http.Get("http://" + addr + path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,14 +58,7 @@ func TestObserved(t *testing.T) {
 	if e := next(); e.Refusal != "no-route" || e.Connection != "" || resp.Header.Get(IDField) != e.ID.String() {
 		t.Errorf("refused: %+v, told %v", e, resp.Header)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if err := s.Shutdown(ctx); err != nil {
-		t.Error(err)
-	}
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
+	stop()
 	if len(told) > 0 {
 		t.Errorf("and then: %+v", <-told)
 	}

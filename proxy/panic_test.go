@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -18,7 +17,7 @@ func TestPanicSaysNoSecret(t *testing.T) {
 	var mu sync.Mutex
 	var said strings.Builder
 	first := true
-	s := New(Options{
+	addr, stop := serve(t, newServer(t, Options{
 		Getenv: func(string) string { return token },
 		Warn: func(line string) {
 			mu.Lock()
@@ -31,22 +30,9 @@ func TestPanicSaysNoSecret(t *testing.T) {
 				panic(fmt.Errorf("Authorization: Bearer %s in %v", token, e))
 			}
 		},
-	})
-	c, err := ParseConfig("f", []byte(one("", "")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Load(c); err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ln) }()
+	}, one("", "")))
 	ask := func() string {
-		conn, err := net.Dial("tcp", ln.Addr().String())
+		conn, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,14 +49,7 @@ func TestPanicSaysNoSecret(t *testing.T) {
 	if again := ask(); !strings.HasPrefix(again, "HTTP/1.1 404 ") {
 		t.Errorf("after the panic: %q", again)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	if err := s.Shutdown(ctx); err != nil {
-		t.Error(err)
-	}
-	if err := <-served; err != nil {
-		t.Error(err)
-	}
+	stop()
 	mu.Lock()
 	defer mu.Unlock()
 	if !strings.Contains(said.String(), "internal error") || !strings.Contains(said.String(), "proxy.(*exchange).run") {

@@ -77,21 +77,15 @@ func TestNetworksErrors(t *testing.T) {
 
 // TestRefusedPeersTakeNoPlace: however many connect from elsewhere and stay, those from the allowed networks are served.
 func TestRefusedPeersTakeNoPlace(t *testing.T) {
-	s := New(Options{Peers: Networks{netip.MustParsePrefix("127.0.0.2/32")}, Limits: Limits{Agents: 1}})
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(ln) }()
+	addr, _ := serve(t, New(Options{Peers: Networks{netip.MustParsePrefix("127.0.0.2/32")}, Limits: Limits{Agents: 1}}))
 	for range 3 * maxRefusedPeers {
-		c, err := net.Dial("tcp", ln.Addr().String())
+		c, err := net.Dial("tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
 	}
-	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).Dial("tcp", ln.Addr().String())
+	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).Dial("tcp", addr)
 	if err != nil {
 		t.Skip("127.0.0.2 is not an address here: ", err)
 	}
@@ -105,10 +99,6 @@ func TestRefusedPeersTakeNoPlace(t *testing.T) {
 	}
 	if d := time.Since(began); d > 5*time.Second {
 		t.Errorf("served after %v", d)
-	}
-	s.Shutdown(t.Context())
-	if err := <-served; err != nil {
-		t.Error(err)
 	}
 }
 
