@@ -196,6 +196,9 @@ func (m *matcher) escaped(p []byte, f *found) {
 			if mixed {
 				done = min(done, m.around(p, e, percentEscapes|jsonEscapes, f))
 			}
+			if mixed && m.class['%']&m.class['\\']&inPattern != 0 { // escapes of the one kind are text in the other reading
+				done = min(done, m.around(p, e, (percentEscapes|jsonEscapes)&^kind, f))
+			}
 		}
 		if percent < done {
 			percent = index(p, done, '%')
@@ -232,7 +235,11 @@ func (m *matcher) around(p []byte, e int, v view, f *found) int {
 		for n < len(text) && i < len(p) && since < m.longest {
 			c, size := unit(p, i, v)
 			if m.class[c]&inPattern == 0 {
-				break
+				if i >= e {
+					break
+				}
+				start, n, i, since = i+size, 0, i+size, i+size-e // an escape that looked like a part of it
+				continue
 			}
 			if since++; size > 1 {
 				since = 0

@@ -215,6 +215,26 @@ func TestOverlaps(t *testing.T) {
 	}
 }
 
+// TestBesideEscapes: an escape right before a token or behind it, as a quote has in a query, is no part of it and hides
+// nothing of it.
+func TestBesideEscapes(t *testing.T) {
+	for _, token := range tokens {
+		for name, w := range writings(token, "me") {
+			for _, quote := range []string{"%22", `\u0022`, "%7B%22a%22%3A%22", `{\"a\":\"`, "%00%2", `\n`} {
+				check(t, []Secret{{Token: token, Username: user("me")}}, []byte("a"+quote+w+quote+"z"), uint64(len(name)))
+			}
+		}
+	}
+}
+
+// TestHalfRead: a token that looks as if it had escapes of one kind is found where it has those of the other.
+func TestHalfRead(t *testing.T) {
+	secrets := []Secret{{Token: "a%41bcdefgh"}, {Token: `x\u0041bcdefgh`}}
+	for _, text := range []string{`a%41bcd\u0065fgh`, `%41a%41bcd\u0065fgh%41`, `x\u0041b%63defgh`, `\u0041x\u0041b%63defgh\u0041`} {
+		check(t, secrets, []byte(text), 6)
+	}
+}
+
 // TestShort: what is too short is not looked for.
 func TestShort(t *testing.T) {
 	if New([]Secret{{Token: "7-bytes"}, {Token: "", Username: user("a-long-username")}}) != nil {
