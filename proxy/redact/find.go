@@ -1,105 +1,102 @@
 package redact
 
-import (
-	"bytes"
-	"encoding/binary"
-)
+import "bytes"
 
 // find adds all occurrences in p to f, in no order and some twice. Secrets are ASCII, and so is every way to write them:
 // where there are other bytes all the time, as in what is compressed, there is nothing to search.
 func (m *matcher) find(p []byte, f *found) {
-	from, i := 0, 0          // where the next occurrence may begin, and what is looked at
+	start, i := 0, 0         // where the next occurrence may begin, and what is looked at
 	stride := m.shortest - 7 // every occurrence has the eight bytes at one of these positions
-	for four := 3*stride + 8; i+four <= len(p); i += 4 * stride {
-		q := p[i : i+four]
-		a, b, c, d := notASCII(q, 0), notASCII(q, stride), notASCII(q, 2*stride), notASCII(q, 3*stride)
+	for last := len(p) - (3*stride + 8); i <= last; i += 4 * stride {
+		t := from(p, i)
+		a, b, c, d := notASCII(t, 0), notASCII(t, stride), notASCII(t, 2*stride), notASCII(t, 3*stride)
 		switch {
+		case a != 0 && b != 0 && c != 0 && d != 0: // between them is no room
+			if i+7-start >= m.shortest {
+				m.search(p, start, i+7, f)
+			}
+			start = i + 3*stride + 1
 		case a|b|c|d == 0:
 			i += 1 << 10 // it is text, and so may be what follows: what is not seen is searched
-		case a != 0 && b != 0 && c != 0 && d != 0: // between them is no room
-			m.search(p, from, i+7, f)
-			from = i + 3*stride + 1
 		default:
 			for k, bits := range [...]uint64{a, b, c, d} {
 				if bits != 0 {
-					m.search(p, from, i+k*stride+7, f)
-					from = i + k*stride + 1
+					m.search(p, start, i+k*stride+7, f)
+					start = i + k*stride + 1
 				}
 			}
 		}
 	}
 	for ; i+8 <= len(p); i += stride {
-		if notASCII(p, i) != 0 {
-			m.search(p, from, i+7, f)
-			from = i + 1
+		if notASCII(from(p, i), 0) != 0 {
+			m.search(p, start, i+7, f)
+			start = i + 1
 		}
 	}
-	m.search(p, from, len(p), f)
+	m.search(p, start, len(p), f)
 }
 
-// notASCII is not zero if one of the eight bytes at p[i] is not ASCII.
-func notASCII(p []byte, i int) uint64 { return binary.LittleEndian.Uint64(p[i:]) & 0x8080808080808080 }
+// notASCII is not zero if one of the eight bytes from the ith on is not ASCII.
+func notASCII(t text, i int) uint64 { return t.word(i) & 0x8080808080808080 }
 
-// search adds the occurrences in p[from:to].
-func (m *matcher) search(p []byte, from, to int, f *found) {
-	if to-from < m.shortest || to-from < 4*m.shortest && !roomFor(p[from:to], m.shortest) {
+// search adds the occurrences in p[start:end].
+func (m *matcher) search(p []byte, start, end int, f *found) {
+	if end-start < m.shortest || end-start < 4*m.shortest && !roomFor(p[start:end], m.shortest) {
 		return
 	}
-	p = p[from:to]
+	p = p[start:end]
 	before := len(f.spans)
 	m.plain(p, f)
 	m.escaped(p, f)
 	m.hex(p, f)
 	for i := before; i < len(f.spans); i++ {
-		f.spans[i].start += from
-		f.spans[i].end += from
+		f.spans[i].start += start
+		f.spans[i].end += start
 	}
 }
 
 // roomFor reports whether p may have n bytes in a row that are ASCII: it looks at whole words.
 func roomFor(p []byte, n int) bool {
-	from := 0
+	start := 0
 	for i := 0; i+8 <= len(p); i += 8 {
-		if notASCII(p, i) != 0 {
-			if i+7-from >= n {
+		if notASCII(from(p, i), 0) != 0 {
+			if i+7-start >= n {
 				return true
 			}
-			from = i + 1
+			start = i + 1
 		}
 	}
-	return len(p)-from >= n
+	return len(p)-start >= n
 }
 
 // plain adds the occurrences in p as it stands.
 func (m *matcher) plain(p []byte, f *found) {
-	x, bitmap, step, load := m.hasher, m.bitmap, m.step, m.second+8
-	i := 0
-	for four := 3*step + load; i+four <= len(p); i += 4 * step { // the processor works on all of them at a time
-		q := p[i : i+four]
-		h0, h1, h2, h3 := x.hash(q, 0), x.hash(q, step), x.hash(q, 2*step), x.hash(q, 3*step)
-		if (bitmap.bit(h0)|bitmap.bit(h1)|bitmap.bit(h2)|bitmap.bit(h3))&1 != 0 {
-			m.confirm(p, i, h0, f)
-			m.confirm(p, i+step, h1, f)
-			m.confirm(p, i+2*step, h2, f)
-			m.confirm(p, i+3*step, h3, f)
-		}
-	}
-	for ; i+load <= len(p); i += step {
-		m.confirm(p, i, m.hash(p, i), f)
+	i := m.next(p, 0)
+	for ; i+m.second+8 <= len(p); i = m.next(p, i+m.step) {
+		m.confirm(p, i, m.hash(from(p, i)), f)
 	}
 	if i+m.gram <= len(p) { // less than eight bytes are left
 		var last [8]byte
 		copy(last[:], p[i:])
-		m.confirm(p, i, m.hash(last[:], 0), f)
+		m.confirm(p, i, m.hash(from(last[:], 0)), f)
 	}
+}
+
+// next returns the first position, i or a step further or more, at which p has a gram that may be one of a pattern's, or
+// which has no words to read. It calls nothing, so that all it needs is in registers.
+func (m *matcher) next(p []byte, i int) int {
+	x, bitmap, step := m.hasher, m.bitmap, m.step
+	for last := len(p) - x.second - 8; i <= last; i += step {
+		if bitmap.has(x.hash(from(p, i))) {
+			break
+		}
+	}
+	return i
 }
 
 // confirm adds the occurrences of which the gram of that hash at p[i] is a part.
 func (m *matcher) confirm(p []byte, i int, h uint64, f *found) {
-	if m.bitmap.bit(h)&1 == 0 {
-		return
-	}
-	for n := h; ; n++ {
+	for n := firstPlace(h); ; n++ {
 		at := m.place(n)
 		if at.pattern == 0 {
 			return
@@ -282,25 +279,26 @@ func skip(p []byte, i int, v view, n int) int {
 	return i
 }
 
-// hex adds the occurrences that are written in hexadecimal digits.
+// hex adds the occurrences that are written in hexadecimal digits: the shortest are so many that they have the four
+// bytes at one of the positions that are looked at.
 func (m *matcher) hex(p []byte, f *found) {
-	step := 2 * m.shortest
-	for i := step - 1; i < len(p); i += step {
-		if hexValue[p[i]] > 15 {
+	stride := 2*m.shortest - 3
+	for i := stride - 1; i+4 <= len(p); i += stride {
+		if q := p[i : i+4]; hexValue[q[0]]|hexValue[q[1]]|hexValue[q[2]]|hexValue[q[3]] > 15 {
 			continue
 		}
-		start, end := i, i+1
+		start, end := i, i+4
 		for start > 0 && hexValue[p[start-1]] < 16 {
 			start--
 		}
 		for end < len(p) && hexValue[p[end]] < 16 {
 			end++
 		}
-		if end-start >= step {
+		if end-start >= 2*m.shortest {
 			m.digits(p[:end], start, f)
 			m.digits(p[:end], start+1, f)
 		}
-		i = end - 1 // p[end] is no digit: the next run begins behind it
+		i = end // p[end] is no digit: the next run begins behind it
 	}
 }
 

@@ -21,24 +21,24 @@
 //
 // # How it is fast, and why not faster
 //
-// Most bytes are never looked at. Secrets are printable ASCII and so are all writings of them, of which the shortest has n
-// bytes: where one in n-7 positions has eight bytes that are not, as in what is compressed, there can be none. In the
-// rest, a pattern has n-g+1 windows of g bytes, and one of so many consecutive positions is a multiple of n-g+1: it is
-// enough to look up the g bytes at every such position in a bitmap of hashes. Escapes are found by searching for "%" and
-// "\", runs of hexadecimal digits by looking at every 2n-th byte; what is there is decoded, and looked up in the same way.
+// Most bytes are never looked at. Secrets are printable ASCII and so are all writings of them, of which the shortest
+// has n bytes: where one in n-7 positions has eight bytes that are not, as in what is compressed, there can be none. In
+// the rest, a pattern has n-g+1 windows of g bytes, and one of so many consecutive positions is a multiple of n-g+1: it
+// is enough to look up the g bytes at every such position in a bitmap of hashes. Escapes are found by searching for "%"
+// and "\", runs of 2n hexadecimal digits by looking for four of them at every 2n-3rd byte; what is there is decoded,
+// and looked up in the same way.
 //
-// The time that this takes must not tell an agent, who may choose much of what streams by, what the secrets are. A search
-// for a rare byte of theirs or for a short piece, and a comparison from the beginning, would tell it: text that is full of
-// the right piece takes longer, and so a secret is found piece by piece. Therefore g is twelve bytes, down to seven where n
-// is small; they are taken from the end of a secret, since many begin with what everybody knows; the hash has random keys;
-// and what is decoded does not depend on which letters and digits a secret has. Nor does what is kept back at the end of a
-// piece, from a secret's fifth byte on: see [Stream].
+// The time that this takes must not tell an agent, who may choose much of what streams by, what the secrets are. A
+// search for a rare byte of theirs or for a short piece, and a comparison from the beginning, would tell it: text that
+// is full of the right piece takes longer, and so a secret is found piece by piece. Therefore g is twelve bytes, down
+// to seven where n is small; they are taken from the end of a secret, since many begin with what everybody knows; the
+// hash has random keys; and what is decoded does not depend on which letters and digits a secret has. Nor does what is
+// kept back at the end of a piece, from a secret's fifth byte on: see [Stream].
 package redact
 
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"math/bits"
 	"slices"
 	"sync"
 )
@@ -141,7 +141,7 @@ func (m *matcher) index() {
 	}
 	var keys [16]byte
 	rand.Read(keys[:])
-	m.keys = [2]uint64{binary.LittleEndian.Uint64(keys[:]), binary.LittleEndian.Uint64(keys[8:])}
+	m.key, m.key2 = binary.LittleEndian.Uint64(keys[:]), binary.LittleEndian.Uint64(keys[8:])
 	bits, places := 1<<13, 1<<6
 	for bits < 64*m.step*len(m.patterns) && bits < 1<<22 { // at most one of 64 bits is set
 		bits *= 2
@@ -153,9 +153,9 @@ func (m *matcher) index() {
 	for i, p := range m.patterns {
 		for k := range m.step {
 			at := len(p.text) - m.gram - k
-			h := m.hash(append([]byte(p.text[at:at+m.gram]), 0), 0) // a load takes eight bytes, of which the mask leaves the gram
-			m.bitmap.set(h)
-			n := h
+			h := m.hash(from(append([]byte(p.text[at:at+m.gram]), 0), 0)) // a word is eight bytes, of which the mask leaves the gram
+			m.bitmap.add(h)
+			n := firstPlace(h)
 			for m.place(n).pattern > 0 {
 				n++
 			}
@@ -169,25 +169,26 @@ func (m *matcher) place(n uint64) *place { return &m.places[n&uint64(len(m.place
 
 // hasher hashes grams. It has a key: which text has the hash of which gram is not to be found out by trying.
 type hasher struct {
-	second int // where the second eight bytes begin, which overlap the first
-	mask   uint64
-	keys   [2]uint64
+	second    int // where the second eight bytes begin, which overlap the first
+	mask      uint64
+	key, key2 uint64
 }
 
-// hash is of the gram at p[i].
-func (x *hasher) hash(p []byte, i int) uint64 {
-	hi, lo := bits.Mul64(binary.LittleEndian.Uint64(p[i:])&x.mask^x.keys[0],
-		binary.LittleEndian.Uint64(p[i+x.second:])&x.mask^x.keys[1])
-	return hi ^ lo
+// hash is of the gram that t begins with. Its high bits depend on all of the gram, its low ones on little of it.
+func (x hasher) hash(t text) uint64 {
+	return (t.word(0)&x.mask ^ x.key) * (t.word(x.second)&x.mask ^ x.key2)
 }
 
-// bitmap is a set of hashes, and of others that are taken for them. Its length is a power of two.
+// firstPlace is where the places of grams with the hash h begin.
+func firstPlace(h uint64) uint64 { return h >> 40 }
+
+// bitmap is a set of hashes, and of others that are taken for them. Its length is a power of two, up to 1<<16.
 type bitmap []uint64
 
-// bit has in its lowest bit whether h is in the set.
-func (b bitmap) bit(h uint64) uint64 { return b[h>>32&uint64(len(b)-1)] >> (h & 63) }
+// has reports whether h is in the set.
+func (b bitmap) has(h uint64) bool { return b[h>>48&uint64(len(b)-1)]&(1<<(h>>42&63)) != 0 }
 
-func (b bitmap) set(h uint64) { b[h>>32&uint64(len(b)-1)] |= 1 << (h & 63) }
+func (b bitmap) add(h uint64) { b[h>>48&uint64(len(b)-1)] |= 1 << (h >> 42 & 63) }
 
 // findHeads collects how the patterns begin.
 func (m *matcher) findHeads() {
