@@ -14,9 +14,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -177,7 +179,7 @@ func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
 		http.Error(w, "a body is not asked for", http.StatusBadRequest)
 	case serve == nil:
-		http.Error(w, "there are /, /livez, /readyz, /metrics, /status and /events", http.StatusNotFound)
+		http.Error(w, "there are "+strings.Join(slices.Sorted(maps.Keys(resources)), ", "), http.StatusNotFound)
 	default:
 		serve(a, w, r)
 	}
