@@ -13,10 +13,11 @@ import (
 )
 
 // An egress is the only way out of a network: a proxy that knows CONNECT, and
-// that alone can resolve upstream.test. What it finds there is the upstream of
-// the script, at its own port and at those that URLs leave out.
+// that alone can resolve some names. What it finds there is one upstream, at its
+// own port and at those that URLs leave out.
 type egress struct {
-	upstream string // host:port
+	upstream string   // host:port
+	names    []string // of it
 	deny     bool
 
 	mu    sync.Mutex
@@ -47,19 +48,22 @@ func cmdEgress(ts *testscript.TestScript, neg bool, args []string) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	ts.Defer(func() { ln.Close() })
-	e := &egress{upstream: "127.0.0.1:" + ts.Getenv("UPSTREAM_PORT"), deny: deny}
+	e := &egress{upstream: "127.0.0.1:" + ts.Getenv("UPSTREAM_PORT"), names: []string{"upstream.test"}, deny: deny}
 	s.egress = e
 	ts.Setenv("EGRESS", "http://"+ln.Addr().String())
 	ts.Setenv("EGRESS_HOST", ln.Addr().String())
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go e.tunnel(c)
+	go e.serve(ln)
+}
+
+// serve serves until the listener is closed.
+func (e *egress) serve(ln net.Listener) {
+	for {
+		c, err := ln.Accept()
+		if err != nil {
+			return
 		}
-	}()
+		go e.tunnel(c)
+	}
 }
 
 // tunnel serves one CONNECT. It ends when either side does.
@@ -79,7 +83,8 @@ func (e *egress) tunnel(client net.Conn) {
 		return
 	}
 	_, port, _ := net.SplitHostPort(e.upstream)
-	if !slices.Contains([]string{"upstream.test:" + port, "upstream.test:443", "upstream.test:80"}, req.Host) {
+	name, to, _ := net.SplitHostPort(req.Host)
+	if !slices.Contains(e.names, name) || !slices.Contains([]string{port, "443", "80"}, to) {
 		io.WriteString(client, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
 		return
 	}

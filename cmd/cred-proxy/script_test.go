@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -34,9 +35,14 @@ func TestMain(m *testing.M) {
 		os.Setenv("GORACE", "atexit_sleep_ms=10") // the default adds a second to every exit
 	}
 	if bin := os.Getenv("CRED_PROXY_BIN"); bin != "" {
-		testscript.Main(binaryUnderTest{m, bin}, nil)
+		testscript.Main(binaryUnderTest{m, bin}, map[string]func(){"fakeupstream": fakeUpstream})
 	}
-	testscript.Main(m, map[string]func(){"cred-proxy": main})
+	testscript.Main(m, map[string]func(){"cred-proxy": main, "fakeupstream": fakeUpstream})
+}
+
+// fakeUpstream is cmd/fakeupstream.
+func fakeUpstream() {
+	os.Exit(fakeupstream.Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
 // binaryUnderTest runs the tests with the name cred-proxy standing for a binary.
