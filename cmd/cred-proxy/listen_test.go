@@ -27,11 +27,12 @@ type listener struct {
 // cmdListen opens an upstream that the script plays itself. $UPSTREAM is then
 // its URL, as after upstream, or $NAME is.
 //
-//	listen [-plain] [-cert=KIND] [-tls=1.1] [NAME]
+//	listen [-plain] [-cert=KIND] [-tls=1.1] [-http1] [NAME]
 //
-// KIND is untrusted, expired or wrongname; with -tls=1.1 it offers nothing newer.
+// KIND is untrusted, expired or wrongname; with -tls=1.1 it offers nothing newer,
+// and with -http1 no HTTP/2, which who speaks that would take otherwise.
 func cmdListen(ts *testscript.TestScript, neg bool, args []string) {
-	plain, kind, old := false, "good", false
+	plain, kind, old, http1 := false, "good", false, false
 	args = flagged(ts, args, func(name, value string) bool {
 		switch {
 		case name == "plain":
@@ -40,12 +41,14 @@ func cmdListen(ts *testscript.TestScript, neg bool, args []string) {
 			kind = value
 		case name == "tls" && value == "1.1":
 			old = true
+		case name == "http1":
+			http1 = true
 		default:
 			return false
 		}
 		return true
 	})
-	usage(ts, neg || len(args) > 1, "listen [-plain] [-cert=untrusted|expired|wrongname] [-tls=1.1] [NAME]")
+	usage(ts, neg || len(args) > 1, "listen [-plain] [-cert=untrusted|expired|wrongname] [-tls=1.1] [-http1] [NAME]")
 	l := &listener{conns: make(chan *net.TCPConn, 64)}
 	if !plain {
 		cert, err := certificates()
@@ -54,6 +57,9 @@ func cmdListen(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("no such certificate: %s", kind)
 		}
 		l.tls = &tls.Config{Certificates: []tls.Certificate{*cert.kinds[kind]}, NextProtos: []string{"h2", "http/1.1"}}
+		if http1 {
+			l.tls.NextProtos = []string{"http/1.1"}
+		}
 		if old {
 			l.tls.MinVersion, l.tls.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"regexp"
@@ -110,7 +111,8 @@ func follow(cmd *exec.Cmd) (*process, error) {
 
 // start launches a cred-proxy that is to serve, and returns once it listens.
 // Its address file is named by CRED_PROXY_ADDR_FILE in env, and is written
-// before the line that says so.
+// before the line that says so; of a program that writes none the line has the
+// address.
 func start(dir string, env []string, args ...string) (*process, error) {
 	p, err := launch(dir, env, args...)
 	if err != nil {
@@ -122,13 +124,16 @@ func start(dir string, env []string, args ...string) (*process, error) {
 // listening waits until a process that is to serve listens; one that does not is
 // stopped.
 func (p *process) listening() error {
-	if err := p.waitLine(p.stderr, regexp.MustCompile(`^cred-proxy listening on `), 1); err != nil {
+	if err := p.waitLine(p.stderr, listeningLine, 1); err != nil {
 		p.stop()
 		return fmt.Errorf("cred-proxy did not come up: %w\n%s", err, p.stderr)
 	}
 	for _, v := range p.cmd.Env {
 		if name, file, _ := strings.Cut(v, "="); name == "CRED_PROXY_ADDR_FILE" {
 			addr, err := os.ReadFile(file)
+			if m := listeningLine.FindStringSubmatch(p.stderr.String()); errors.Is(err, fs.ErrNotExist) && m[1] != "" {
+				addr, err = []byte(m[1]), nil
+			}
 			if err != nil {
 				p.stop()
 				return fmt.Errorf("it says that it listens, but: %w", err)
@@ -138,6 +143,9 @@ func (p *process) listening() error {
 	}
 	return nil
 }
+
+// listeningLine is what a program says once it listens, and where.
+var listeningLine = regexp.MustCompile(`(?m)^cred-proxy listening on (?:(127\.0\.0\.1:\d+);)?`)
 
 // waitLine waits until n lines of an output match re.
 func (p *process) waitLine(o *output, re *regexp.Regexp, n int) error {
@@ -319,7 +327,7 @@ func cmdSignal(ts *testscript.TestScript, neg bool, args []string) {
 func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 	p, args := oneOf(ts, args)
 	usage(ts, neg || len(args) > 1, "stopped [-former] [CODE]")
-	exited(ts, *p, append(args, "0")[0])
+	exited(ts, *p, append(args, "0")[0], false)
 	*p = nil
 }
 
@@ -327,13 +335,14 @@ func cmdStopped(ts *testscript.TestScript, neg bool, args []string) {
 // its output the stdout and stderr of the script.
 //
 //	exits CODE [ARG...]
+//	! exits CODE [ARG...]   with another code, whichever
 func cmdExits(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg || len(args) == 0, "exits CODE [ARG...]")
+	usage(ts, len(args) == 0, "[!] exits CODE [ARG...]")
 	s := of(ts)
 	p, err := launch(ts.MkAbs("."), s.environ(ts), args[1:]...)
 	ts.Check(err)
 	defer p.stop()
-	exited(ts, p, args[0])
+	exited(ts, p, args[0], neg)
 }
 
 // cmdSecret sets a variable to a text with Go's escapes, which env cannot.
@@ -354,7 +363,9 @@ func cmdBytes(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), content(ts, []string{"-text", args[1]}), 0o666))
 }
 
-func exited(ts *testscript.TestScript, p *process, want string) {
+// exited waits for the end of the program and checks its exit code, which must
+// be another one than want if not.
+func exited(ts *testscript.TestScript, p *process, want string, not bool) {
 	code, err := p.wait()
 	if err != nil {
 		p.stop()
@@ -363,8 +374,8 @@ func exited(ts *testscript.TestScript, p *process, want string) {
 	fmt.Fprint(ts.Stderr(), p.stderr)
 	swept.add(of(ts).name()+": the program", p.stdout.String()+p.stderr.String())
 	ts.Check(err)
-	if strconv.Itoa(code) != want {
-		ts.Fatalf("exit code %d, want %s", code, want)
+	if (strconv.Itoa(code) == want) == not {
+		ts.Fatalf("exit code %d, want %s", code, map[bool]string{false: "", true: "not "}[not]+want)
 	}
 }
 

@@ -90,6 +90,24 @@ func cmdRefused(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(isRefusal(ts.ReadFile("stdout"), args[0], args[1], args[2]))
 }
 
+// cmdAnswered checks the status of the response that was printed last, whatever
+// the version of HTTP/1 and the words that come with it.
+//
+//	answered STATUS
+func cmdAnswered(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg || len(args) != 1, "answered STATUS")
+	line, _, _ := strings.Cut(ts.ReadFile("stdout"), "\n")
+	if !isAnswer(line, args[0]) {
+		ts.Fatalf("status line %q, want %s", line, args[0])
+	}
+}
+
+// isAnswer says whether a response has a status.
+func isAnswer(response, status string) bool {
+	version, rest, _ := strings.Cut(response, " ")
+	return (version == "HTTP/1.1" || version == "HTTP/1.0") && strings.HasPrefix(rest, status+" ")
+}
+
 // retryLine is what goes with a limit.
 var retryLine = regexp.MustCompile(`\nRetry-After: [1-9][0-9]*`)
 
@@ -190,12 +208,12 @@ func cmdCrosses(ts *testscript.TestScript, neg bool, args []string) {
 		target, want, ok := strings.Cut(strings.TrimSpace(line), " => ")
 		usage(ts, !ok, "in the file: TARGET => WANT")
 		answer, err := ask(ts.Getenv("PROXY"), "GET "+strings.TrimSpace(target))
-		if err != nil || !strings.HasPrefix(answer, "HTTP/1.1 200 ") {
+		if err != nil || !isAnswer(answer, "200") {
 			ts.Fatalf("%s%v\n%s", line, err, answer)
 		}
 		got := fake(ts).Requests()
 		if last := got[len(got)-1]; last.Target != strings.TrimSpace(want) {
-			ts.Fatalf("%sthe upstream has received %s", line, last.Target)
+			ts.Fatalf("%s: the upstream has received %s", strings.TrimSpace(line), last.Target)
 		}
 	}
 }

@@ -112,6 +112,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	// One exchange on a connection of its own.
 	"request":  cmdRequest,
 	"send":     cmdSend,
+	"answered": cmdAnswered,
 	"refused":  cmdRefused,
 	"refuses":  cmdRefuses,
 	"crosses":  cmdCrosses,
@@ -200,7 +201,7 @@ func TestScenarioForm(t *testing.T) {
 	}
 }
 
-var rulePattern = regexp.MustCompile(`^# [^\n]{20,}\.\n[^#\n]`)
+var rulePattern = regexp.MustCompile(`^# [^\n]{20,}\.\n(# conformance\n)?[^#\n]`)
 
 // A scene is what one scenario has set up so far.
 type scene struct {

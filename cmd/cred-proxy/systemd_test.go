@@ -45,7 +45,7 @@ func cmdActivated(ts *testscript.TestScript, neg bool, args []string) {
 	p, err := follow(cmd)
 	ts.Check(err)
 	if neg {
-		exited(ts, p, "1")
+		exited(ts, p, "1", false)
 		return
 	}
 	ts.Check(p.listening())

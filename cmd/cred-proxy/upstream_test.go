@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -91,15 +92,20 @@ func cmdRespond(ts *testscript.TestScript, neg bool, args []string) {
 // cmdRecorded prints a request that the fake upstream has received, as it came,
 // with LF line ends: the N-th, the last that matches, or the last.
 //
-//	recorded [N | -match=REGEXP]
+//	recorded [-unordered] [N | -match=REGEXP]
 func cmdRecorded(ts *testscript.TestScript, neg bool, args []string) {
 	var re *regexp.Regexp
+	unordered := false
 	args = flagged(ts, args, func(name, value string) (ok bool) {
+		if name == "unordered" {
+			unordered = true
+			return true
+		}
 		var err error
 		re, err = regexp.Compile(value)
 		return name == "match" && err == nil
 	})
-	usage(ts, neg || len(args) > 1, "recorded [N | -match=REGEXP]")
+	usage(ts, neg || len(args) > 1, "recorded [-unordered] [N | -match=REGEXP]")
 	var got []string
 	for _, r := range fake(ts).Requests() {
 		if dump := r.Dump(); re == nil || re.MatchString(dump) {
@@ -116,7 +122,32 @@ func cmdRecorded(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("the upstream has received %d such requests", len(got))
 	}
 	head, body, _ := strings.Cut(got[n-1], "\n\n")
+	if unordered {
+		head = withoutOrder(head)
+	}
 	fmt.Fprint(ts.Stdout(), shown(head, []byte(body)))
+}
+
+// withoutOrder is the head of a request with all that RFC 9110 leaves to who
+// sends it taken out: its fields are sorted by their names, in small letters, those
+// of one name in their order. Host and Connection, which are about the connection
+// that it came on, are left out.
+func withoutOrder(head string) string {
+	lines := strings.Split(strings.TrimSuffix(head, "\n"), "\n")
+	type field struct{ name, value string }
+	var fields []field
+	for _, line := range lines[1:] {
+		name, value, _ := strings.Cut(line, ":")
+		if name = strings.ToLower(name); name != "host" && name != "connection" {
+			fields = append(fields, field{name, strings.TrimSpace(value)})
+		}
+	}
+	slices.SortStableFunc(fields, func(a, b field) int { return strings.Compare(a.name, b.name) })
+	lines = lines[:1]
+	for _, f := range fields {
+		lines = append(lines, f.name+": "+f.value)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // cmdRequests checks how many requests the fake upstream has received. It does
