@@ -104,6 +104,9 @@ func FuzzClientToken(f *testing.F) {
 	}
 	c := callersOf(f, "worthless", "")
 	f.Fuzz(func(t *testing.T, value string) {
+		if strings.ContainsAny(value, "\r\n") {
+			return // no field has such a value; base64 is read across them
+		}
 		got := c.presents([]byte(value))
 		req := http.Request{Header: http.Header{"Authorization": {value}}}
 		if user, password, ok := req.BasicAuth(); ok && (user == "worthless" || password == "worthless") && len(value) < 1000 && !got {
