@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"credproxy/proxy/redact"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -104,4 +106,28 @@ func parseMember(key, value string) error {
 	}
 	_, err := ParseConfig("README", []byte(`{"routes": [{`+strings.Join(members, ", ")+`}]}`))
 	return err
+}
+
+// TestReadmeNumbers: what the README says of bounds and times is what they are.
+func TestReadmeNumbers(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme := strings.Join(strings.Fields(string(text)), " ")
+	for _, want := range []string{
+		fmt.Sprintf("the first %d KiB of its body", guardedBody>>10),
+		fmt.Sprintf("Tokens of less than %d bytes are not looked for", redact.Shortest),
+		fmt.Sprintf("one line, %d KiB at most, a regular file", maxToken>>10),
+		fmt.Sprintf("no longer than %d ms", heldFor.Milliseconds()),
+		fmt.Sprintf("how long that token is used: `\"%.0fm\"` if left out", DefaultTokenTTL.Minutes()),
+		fmt.Sprintf("visible ASCII, %d bytes at most, %d at most", maxClientToken, maxClientTokens),
+		fmt.Sprintf("within the last %s minutes", map[float64]string{10: "ten"}[watchedFor.Minutes()]),
+		map[int]string{32: "thirty-two at a time"}[maxRefusedPeers],
+		map[float64]string{1: "once a minute at most"}[renewEvery.Minutes()],
+	} {
+		if want == "" || !strings.Contains(readme, want) {
+			t.Errorf("README.md does not say: %q", want)
+		}
+	}
 }

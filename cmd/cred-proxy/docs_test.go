@@ -216,6 +216,47 @@ func TestReadmeNames(t *testing.T) {
 	}
 }
 
+// TestReadmeScenarios holds the README of the scenarios to what they are about and to their commands, by what the
+// commands say of themselves.
+func TestReadmeScenarios(t *testing.T) {
+	d := documentOf(t, "testdata/scripts/README.md")
+	names, sources := scenarioNames(t), testSources(t, "cmd/cred-proxy")
+	about, told := "", 0
+	text, _, _ := strings.Cut(d.prose, "\n## ") // what a program under test needs comes behind
+	for line := range strings.Lines(text) {
+		cells := strings.Split(strings.ReplaceAll(line, `\|`, "/"), "|")
+		switch {
+		case len(cells) < 4:
+		case !strings.Contains(cells[1], "`"):
+			if !strings.Contains(cells[1], "---") {
+				about = strings.TrimSpace(cells[1])
+			}
+		default:
+			for _, span := range words(cells[1]) {
+				told++
+				of := strings.Fields(strings.TrimPrefix(span, "! "))
+				if about == "" { // the table of what they are about
+					if !slices.ContainsFunc(names, func(n string) bool { return n == span || strings.HasPrefix(n, span+"_") }) {
+						t.Errorf("no scenario is about %s", span)
+					}
+					continue
+				}
+				if scriptCommands[of[0]] == nil {
+					t.Errorf("%s: there is no command %s", about, of[0])
+				}
+				for _, f := range regexp.MustCompile(`(?:^|[ \[/])(-[a-z0-9]+)`).FindAllStringSubmatch(span, -1) {
+					if !regexp.MustCompile(`(?m)(?://\t|usage\(.*)(?:.*\b)?` + of[0] + ` .*` + f[1] + `\b`).MatchString(sources) {
+						t.Errorf("%s: %s has no %s", about, of[0], f[1])
+					}
+				}
+			}
+		}
+	}
+	if told < 70 {
+		t.Errorf("%d are told of", told)
+	}
+}
+
 // isKey reports whether a routes.json, or a route in it, may have such a key.
 func isKey(name string) bool {
 	for _, form := range []string{`{"routes": [{%q: null}]}`, `{"routes": [], %q: null}`} {
