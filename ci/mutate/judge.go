@@ -148,6 +148,15 @@ func (j *judge) try(w *worker, m *Mutant, budget time.Duration) error {
 			budget -= t.Duration
 		}
 		failed, err := j.runs(w, m.ID, run)
+		if failed != nil && failed.script() != "" && !errors.Is(err, errTime) {
+			// Scenarios run the real program against the clock: one kills if it fails again, alone.
+			again, retried := j.runs(w, m.ID, []*Test{failed})
+			if again == nil {
+				tests = append(slices.DeleteFunc(slices.Clone(run), func(t *Test) bool { return t == failed }), tests...)
+				run = []*Test{failed}
+			}
+			failed, err = again, retried
+		}
 		if failed != nil {
 			fate := killed
 			if errors.Is(err, errTime) {

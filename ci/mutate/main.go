@@ -28,7 +28,8 @@
 // run by a file beside the binaries, so nothing is built again. First each test, and each scenario, is run alone, which
 // tells how long it takes and which mutants it reaches. Then the tests that reach a mutant are run until one fails, those
 // of its own package and those that promise most first: quick ones in a first round over all mutants, the others in a
-// second one. A run that takes five times as long as without a mutant, and ten seconds, counts as killed by time.
+// second one; a scenario must fail twice. A run that takes five times as long as without a mutant, and ten seconds,
+// counts as killed by time.
 // Sometimes tests are run without a mutant in between, to see that it is not the machine that kills. The order of the
 // mutants is as good as random and always the same, so that the table of a run that was stopped speaks for all of them.
 //
