@@ -92,12 +92,15 @@ func ownPeer(ctx context.Context, name, program string) (peer, error) {
 	return p, err
 }
 
-// build makes the release binary in dir.
+// build makes the release binary in dir; the program is run from somewhere in the repository.
 func build(ctx context.Context, dir string) (program string, err error) {
 	program = filepath.Join(dir, "cred-proxy.exe") // a name that runs everywhere
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", "nethttpomithttp2", "-ldflags=-s -w -funcalign=16", "-o", program, "credproxy/cmd/cred-proxy")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "credproxy").Output()
+	if err != nil {
+		return "", fmt.Errorf("looking for the repository: %w", err)
+	}
+	script := filepath.Join(strings.TrimSpace(string(root)), "ci", "build")
+	if out, err := exec.CommandContext(ctx, "bash", script, program).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building cred-proxy: %w\n%s", err, out)
 	}
 	return program, nil

@@ -27,10 +27,7 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	program = filepath.Join(dir, "cred-proxy")
-	build := exec.Command("go", "build", "-trimpath", "-o", program, "./cmd/cred-proxy")
-	build.Dir = repository
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-	if out, err := build.CombinedOutput(); err != nil {
+	if out, err := exec.Command(filepath.Join(repository, "ci", "build"), program).CombinedOutput(); err != nil {
 		panic(string(out))
 	}
 	code := m.Run()
