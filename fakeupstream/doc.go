@@ -59,6 +59,9 @@
 // [Server.Inject] breaks the next requests or connections, or all of them until
 // [Server.ClearFaults]: see [Fault].
 //
+// [StartEgress] starts a proxy that knows CONNECT, for clients whose way to an
+// upstream leads through one.
+//
 // # How it is made
 //
 // There is no [net/http.Server] here: a connection is an accept loop, a TLS

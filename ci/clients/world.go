@@ -20,7 +20,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"credproxy/fakeupstream"
 )
@@ -32,9 +31,6 @@ var routesJSON []byte
 
 // clientToken is what the clients are to present where they are asked. The judge knows it by the word placeholder.
 const clientToken = "CLIENT_TOKEN=placeholder-of-this-sandbox"
-
-// patience is for what takes no time.
-const patience = 10 * time.Second
 
 // A world is what the clients live in.
 type world struct {
@@ -115,7 +111,7 @@ func (j *job) newWorld(ctx context.Context) (_ *world, err error) {
 	if !j.sealed {
 		env = append(env, "CRED_PROXY_PORT=0")
 	}
-	return w, w.startProxy(ctx, append(env, "SSL_CERT_FILE="+ca, "SSL_CERT_DIR="+j.Dir, "HTTPS_PROXY="+w.out.url))
+	return w, w.startProxy(ctx, append(env, "SSL_CERT_FILE="+ca, "SSL_CERT_DIR="+j.Dir, "HTTPS_PROXY="+w.out.URL))
 }
 
 // startProxy starts the proxy and waits until it listens.
@@ -177,7 +173,7 @@ func (w *world) close() {
 		w.proxy.Wait()
 	}
 	if w.out != nil {
-		w.out.ln.Close()
+		w.out.Close()
 	}
 	if w.trap != nil {
 		w.trap.close()
@@ -237,10 +233,9 @@ func plainEnvironment() []string {
 	return []string{"PATH=" + os.Getenv("PATH"), "LANG=C.UTF-8"}
 }
 
-// An egress is a proxy that knows CONNECT, which leads to one address whatever the host.
+// An egress leads to one address, by the hosts that are known.
 type egress struct {
-	url   string
-	ln    net.Listener
+	*fakeupstream.Egress
 	hosts []string
 	to    string
 
@@ -249,57 +244,22 @@ type egress struct {
 	asked []string // other hosts
 }
 
-func newEgress(hosts []string, to string) (*egress, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	e := &egress{url: "http://" + ln.Addr().String(), ln: ln, hosts: hosts, to: to}
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go e.tunnel(c)
-		}
-	}()
-	return e, nil
+func newEgress(hosts []string, to string) (e *egress, err error) {
+	e = &egress{hosts: hosts, to: to}
+	e.Egress, err = fakeupstream.StartEgress(e.lead)
+	return e, err
 }
 
-// tunnel serves a CONNECT. It ends when either side does.
-func (e *egress) tunnel(client net.Conn) {
-	defer client.Close()
-	br := bufio.NewReader(client)
-	req, err := http.ReadRequest(br)
-	if err != nil {
-		return
-	}
-	host, _, _ := net.SplitHostPort(req.Host)
-	known := req.Method == http.MethodConnect && slices.Contains(e.hosts, host)
+func (e *egress) lead(q fakeupstream.Request) (addr string, status int) {
 	e.mu.Lock()
-	if known {
+	defer e.mu.Unlock()
+	host, _, _ := net.SplitHostPort(q.Target)
+	if slices.Contains(e.hosts, host) {
 		e.n++
-	} else {
-		e.asked = append(e.asked, req.Host)
+		return e.to, 0
 	}
-	e.mu.Unlock()
-	if !known {
-		io.WriteString(client, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-		return
-	}
-	server, err := net.DialTimeout("tcp", e.to, patience)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	io.WriteString(client, "HTTP/1.1 200 OK\r\n\r\n")
-	go func() {
-		defer server.Close()
-		defer client.Close()
-		io.Copy(server, br)
-	}()
-	io.Copy(client, server)
+	e.asked = append(e.asked, q.Target)
+	return "", http.StatusForbidden
 }
 
 func (e *egress) count() int {
@@ -336,7 +296,7 @@ func (t *trap) environment() []string {
 	if t.proxy == nil {
 		return nil
 	}
-	return []string{"HTTPS_PROXY=" + t.proxy.url, "https_proxy=" + t.proxy.url, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1"}
+	return []string{"HTTPS_PROXY=" + t.proxy.URL, "https_proxy=" + t.proxy.URL, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1"}
 }
 
 // serve answers every question with NXDOMAIN (RFC 1035 section 4.1).
@@ -397,6 +357,6 @@ func (t *trap) close() {
 		t.names.Close()
 	}
 	if t.proxy != nil {
-		t.proxy.ln.Close()
+		t.proxy.Close()
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -464,17 +463,16 @@ func tryServing(t *testing.T, b *block) {
 		t.Fatal(err)
 	}
 	defer up.Close()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	_, host, _ := strings.Cut(up.URL, "://")
+	out, err := fakeupstream.StartEgress((&egress{upstream: host, names: []string{"api.anthropic.com", "github.com"}}).lead)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close()
-	_, host, _ := strings.Cut(up.URL, "://")
-	go (&egress{upstream: host, names: []string{"api.anthropic.com", "github.com"}}).serve(ln)
+	defer out.Close()
 	w.write(t, "ca.pem", string(up.CAPEM))
 	typed := w.env
 	w.env = append(slices.Clone(typed), "CRED_PROXY_PORT=0", "CRED_PROXY_BIND=127.0.0.1", "CRED_PROXY_MAX_AGENTS=100",
-		"CRED_PROXY_ADDR_FILE="+filepath.Join(w.dir, "address"), "SSL_CERT_FILE="+filepath.Join(w.dir, "ca.pem"), "HTTPS_PROXY=http://"+ln.Addr().String())
+		"CRED_PROXY_ADDR_FILE="+filepath.Join(w.dir, "address"), "SSL_CERT_FILE="+filepath.Join(w.dir, "ca.pem"), "HTTPS_PROXY="+out.URL)
 	p := w.bash(t, b.text)
 	if err := p.listening(); err != nil {
 		t.Fatal(err)

@@ -1,20 +1,20 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"credproxy/fakeupstream"
 )
 
-// An egress is the only way out of a network: a proxy that knows CONNECT, and
-// that alone can resolve some names. What it finds there is one upstream, at its
-// own port and at those that URLs leave out.
+// An egress is the only way out of a network, and alone can resolve some names. What it finds there is one upstream, at
+// its own port and at those that URLs leave out.
 type egress struct {
 	upstream string   // host:port
 	names    []string // of it
@@ -45,60 +45,26 @@ func cmdEgress(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	s.egress = &egress{upstream: "127.0.0.1:" + ts.Getenv("UPSTREAM_PORT"), names: []string{"upstream.test"}, deny: deny}
+	e, err := fakeupstream.StartEgress(s.egress.lead)
 	ts.Check(err)
-	ts.Defer(func() { ln.Close() })
-	e := &egress{upstream: "127.0.0.1:" + ts.Getenv("UPSTREAM_PORT"), names: []string{"upstream.test"}, deny: deny}
-	s.egress = e
-	ts.Setenv("EGRESS", "http://"+ln.Addr().String())
-	ts.Setenv("EGRESS_HOST", ln.Addr().String())
-	go e.serve(ln)
+	ts.Defer(e.Close)
+	ts.Setenv("EGRESS", e.URL)
+	ts.Setenv("EGRESS_HOST", strings.TrimPrefix(e.URL, "http://"))
 }
 
-// serve serves until the listener is closed.
-func (e *egress) serve(ln net.Listener) {
-	for {
-		c, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		go e.tunnel(c)
-	}
-}
-
-// tunnel serves one CONNECT. It ends when either side does.
-func (e *egress) tunnel(client net.Conn) {
-	defer client.Close()
-	br := bufio.NewReaderSize(client, 64<<10)
-	head, err := peekHead(br)
+// lead says where a CONNECT leads to.
+func (e *egress) lead(q fakeupstream.Request) (addr string, status int) {
 	e.mu.Lock()
-	e.heads = append(e.heads, head)
-	e.mu.Unlock()
-	if err != nil {
-		return
-	}
-	req, err := http.ReadRequest(br)
-	if err != nil || req.Method != "CONNECT" || e.deny {
-		io.WriteString(client, "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-		return
-	}
+	defer e.mu.Unlock()
+	e.heads = append(e.heads, strings.ReplaceAll(string(q.Head), "\r\n", "\n"))
 	_, port, _ := net.SplitHostPort(e.upstream)
-	name, to, _ := net.SplitHostPort(req.Host)
-	if !slices.Contains(e.names, name) || !slices.Contains([]string{port, "443", "80"}, to) {
-		io.WriteString(client, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
-		return
+	name, to, _ := net.SplitHostPort(q.Target)
+	switch {
+	case e.deny:
+		return "", http.StatusForbidden
+	case !slices.Contains(e.names, name) || !slices.Contains([]string{port, "443", "80"}, to):
+		return "", http.StatusBadGateway
 	}
-	server, err := net.DialTimeout("tcp", e.upstream, patience)
-	if err != nil {
-		io.WriteString(client, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
-		return
-	}
-	defer server.Close()
-	io.WriteString(client, "HTTP/1.1 200 OK\r\n\r\n")
-	go func() {
-		defer server.Close()
-		defer client.Close()
-		io.Copy(server, br)
-	}()
-	io.Copy(client, server)
+	return e.upstream, 0
 }
