@@ -13,6 +13,8 @@ import (
 	"time"
 )
 
+// The page, and the events that keep it up to date.
+
 //go:embed page.html
 var pageHTML []byte
 

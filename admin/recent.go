@@ -7,6 +7,8 @@ import (
 	"credproxy/proxy"
 )
 
+// What an Admin is told of exchanges: those that are under way, and the last that were.
+
 const (
 	// maxRecent is how many exchanges are kept.
 	maxRecent = 200

@@ -8,6 +8,8 @@ import (
 	"credproxy/proxy"
 )
 
+// What is counted for one route.
+
 // bounds are the upper bounds of the histograms' buckets, in seconds: from a cache next door to a model that thinks.
 var bounds = [...]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300}
 

@@ -17,6 +17,7 @@ import (
 // Format is how a line is written: a JSON object or key=value pairs.
 type Format string
 
+// The formats there are.
 const (
 	JSON Format = "json"
 	Text Format = "text"

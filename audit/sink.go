@@ -10,6 +10,8 @@ import (
 	"time"
 )
 
+// Where the lines of a log go, without anybody who waits for that.
+
 const (
 	// maxQueued is how many bytes wait at most to be written.
 	maxQueued = 1 << 20

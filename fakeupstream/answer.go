@@ -8,6 +8,8 @@ import (
 	"strconv"
 )
 
+// How an answer is written.
+
 // Framing says how an answer's body is delimited.
 type Framing string
 

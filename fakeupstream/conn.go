@@ -9,6 +9,8 @@ import (
 	"time"
 )
 
+// One accepted connection, from its handshake to its end.
+
 // handshakeTimeout bounds a TLS handshake that the client does not go on with.
 const handshakeTimeout = 10 * time.Second
 

@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// An echo is the answer of /echo.
+// An echoAnswer is what /echo answers.
 type echoAnswer struct {
 	Method     string  `json:"method"`
 	Target     string  `json:"target"`

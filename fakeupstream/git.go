@@ -20,6 +20,8 @@ import (
 	"time"
 )
 
+// Git over smart HTTP, by git itself.
+
 // DemoRepository is the path of the repository that is there if Options.GitRoot
 // is empty. Its branch main has two commits, the same in every process.
 const DemoRepository = "/git/demo.git"

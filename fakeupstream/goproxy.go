@@ -8,6 +8,8 @@ import (
 	"sync"
 )
 
+// A Go module proxy.
+
 var goBuiltins = []builtin{
 	{"/goproxy/", "a Go module proxy with the modules fake.test/left and fake.test/greeter; wants a token", newGoProxy},
 }

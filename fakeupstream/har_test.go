@@ -9,6 +9,8 @@ import (
 	"credproxy/fakeupstream"
 )
 
+// The HTTP archive of what was sent.
+
 func TestHAR(t *testing.T) {
 	up := start(t)
 	do(t, up, "POST", "/echo?a=b%20c&d", "sent", "Content-Type", "text/plain")

@@ -10,6 +10,8 @@ import (
 	"strings"
 )
 
+// How a head is read: as it was sent, and as net/http takes it.
+
 const headLimit = 1 << 20
 
 var errHeadTooLarge = errors.New("head is larger than 1 MiB")

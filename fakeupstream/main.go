@@ -13,6 +13,8 @@ import (
 	"strings"
 )
 
+// The program of cmd/fakeupstream.
+
 // Ready is the line that the program prints when it is ready.
 type Ready struct {
 	URL     string `json:"url"`     // of the upstream

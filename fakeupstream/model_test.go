@@ -10,6 +10,8 @@ import (
 	"credproxy/fakeupstream"
 )
 
+// The model APIs, as their clients see them.
+
 func TestModelStreams(t *testing.T) {
 	up := start(t)
 	tests := []struct {

@@ -15,6 +15,8 @@ import (
 	"sync"
 )
 
+// An npm registry.
+
 var npmBuiltins = []builtin{
 	{"/npm/", "an npm registry with the packages fake-left and @fake/greeter, whose tarballs are named by absolute URLs; scoped ones want a token", newNPM},
 }

@@ -13,6 +13,8 @@ import (
 	"testing"
 )
 
+// openapi.json is held to the control port that it describes, in both directions.
+
 type apiSchema struct {
 	Ref        string `json:"$ref"`
 	Type       string

@@ -13,6 +13,8 @@ import (
 	"sync"
 )
 
+// A Python package index.
+
 var pypiBuiltins = []builtin{
 	{"/pypi/", "a Python package index, simple/ (HTML and JSON) with the packages fake-left and fake-greeter, whose files are below files= (../../files/); wants a token", newPyPI},
 }

@@ -23,6 +23,8 @@ import (
 	"credproxy/fakeupstream"
 )
 
+// The package registries, by their real clients where they are here.
+
 func TestNPM(t *testing.T) {
 	up := start(t)
 	token := []string{"Authorization", "Bearer x"}

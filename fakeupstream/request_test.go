@@ -14,6 +14,8 @@ import (
 	"credproxy/fakeupstream"
 )
 
+// What is recorded of a request.
+
 func TestRecordsWhatWasSent(t *testing.T) {
 	up := start(t)
 	w := dial(t, up)

@@ -12,6 +12,8 @@ import (
 	"credproxy/fakeupstream"
 )
 
+// Streams of events, in lock-step and on a timetable.
+
 func TestStreamInLockStep(t *testing.T) {
 	up := start(t)
 	ctx := t.Context()

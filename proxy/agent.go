@@ -13,6 +13,8 @@ import (
 	"credproxy/proxy/http1"
 )
 
+// The connection of an agent, for one exchange after the other.
+
 // lingerFor is how long a connection that is closed on a request not read to its end is still drained: closing it with
 // bytes unread would reset it, and the agent could lose the answer.
 const lingerFor = 5 * time.Second

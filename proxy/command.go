@@ -12,6 +12,8 @@ import (
 	"time"
 )
 
+// Commands that print tokens: when they are run, and what becomes of what they print.
+
 // DefaultTokenTTL is how long the token of a command is used where the route does not say.
 const DefaultTokenTTL = 15 * time.Minute
 

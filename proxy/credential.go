@@ -9,6 +9,8 @@ import (
 	"credproxy/proxy/redact"
 )
 
+// What a token becomes: the field that is injected, and how it is kept from being seen.
+
 const redacted = "[redacted]"
 
 // Secret holds a secret and cannot be printed: every verb of fmt, JSON, text encodings and slog give "[redacted]". It

@@ -9,6 +9,8 @@ import (
 	"credproxy/proxy/http1"
 )
 
+// Who is served, who waits for a place and who is turned away.
+
 const (
 	// minDoors and maxDoors bound how many agents wait at a time for a place, or are told that there is none: as many as
 	// there are places, within these. Further ones wait to be accepted.

@@ -8,6 +8,8 @@ import (
 	"time"
 )
 
+// The end of a Server.
+
 // restFor is how long a connection does nothing before it is closed in the course of a Shutdown. Who connected or was
 // served a moment ago is about to send a request, and would lose it.
 const restFor = 100 * time.Millisecond

@@ -9,6 +9,8 @@ import (
 	"credproxy/proxy/http1"
 )
 
+// The path of one exchange, from the first byte of its request to the last of its answer: read serve first.
+
 // ending is what becomes of the agent's connection after an exchange.
 type ending int
 

@@ -8,6 +8,8 @@ import (
 	"credproxy/proxy/http1"
 )
 
+// The keys set_headers, append_headers, strip_headers and keep_headers.
+
 // FieldConfig is a fixed field of a route, which is no secret.
 type FieldConfig struct{ Name, Value string }
 

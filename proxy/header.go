@@ -7,6 +7,8 @@ import (
 	"credproxy/proxy/http1"
 )
 
+// Which fields cross, up and down.
+
 // hopByHop are the fields that end at each hop, whatever Connection says (RFC 9110, section 7.6.1, and the older ones
 // that are still sent).
 var hopByHop = []string{"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",

@@ -8,6 +8,8 @@ import (
 	"credproxy/proxy/http1"
 )
 
+// The keys map_urls and map_urls_in.
+
 func (p *configParser) mapURLs(where string, v jsonValue, r *RouteConfig) {
 	on, ok := p.boolean(where, v)
 	r.LeaveURLs = ok && !on

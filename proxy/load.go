@@ -8,6 +8,8 @@ import (
 	"time"
 )
 
+// How a table of routes and tokens comes into force, and what is in force.
+
 // LoadFile reads a routes.json and loads it as Load does. What goes wrong changes nothing, and is the last error of
 // Status. The error is one of LoadConfig or of Load. With Options.Watch the file is followed from then on.
 func (s *Server) LoadFile(file string) error {

@@ -13,6 +13,8 @@ import (
 	"time"
 )
 
+// How much of a route is used, counted at the edges and under contention.
+
 func testMeter(l RouteLimits) *meter { return newMeter(&RouteConfig{Path: "/a/", Limits: l}) }
 
 // TestMeter: what is used comes back evenly, what is refused is not used, and the answer says when to come back.

@@ -5,6 +5,8 @@ import (
 	"strings"
 )
 
+// The rules of deny_minting: which APIs hand out credentials, and where.
+
 // service is an API that hands out credentials: with one injected credential an agent could get itself another, which it
 // can read and keep.
 type service struct {

@@ -42,6 +42,7 @@ type Event struct {
 // exchanges others have. The zero ID is none.
 type ID uint64
 
+// String is sixteen hexadecimal digits.
 func (id ID) String() string {
 	var b [8]byte
 	return string(hex.AppendEncode(make([]byte, 0, 16), binary.BigEndian.AppendUint64(b[:0], uint64(id))))

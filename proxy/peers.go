@@ -33,6 +33,7 @@ func ParseNetworks(list string) (n Networks, _ error) {
 	return n, nil
 }
 
+// String is what ParseNetworks takes; empty for everywhere.
 func (n Networks) String() string {
 	var s []string
 	for _, p := range n {

@@ -15,6 +15,8 @@ import (
 	"time"
 )
 
+// From where agents may connect.
+
 func TestNetworks(t *testing.T) {
 	for _, test := range []struct {
 		list    string

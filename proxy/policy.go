@@ -6,6 +6,8 @@ import (
 	"credproxy/proxy/http1"
 )
 
+// What is refused on every route: other methods, paths that lead elsewhere, git push, bodies without a length.
+
 // methods are the methods that are forwarded; everything else is 501, as the Python program answered that this one
 // replaces.
 var methods = []string{"GET", "POST", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}

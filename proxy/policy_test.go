@@ -10,6 +10,8 @@ import (
 	"credproxy/proxy/http1"
 )
 
+// What is refused on every route, in all its spellings.
+
 func TestPathRefused(t *testing.T) {
 	for _, p := range []string{
 		"/.", "/..", "/a/./b", "/a/../b", "/../a", "/a/..", "/a/.",

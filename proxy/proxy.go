@@ -4,24 +4,29 @@
 // The life of one exchange, a file per step:
 //
 //   - peers.go knows from where agents may connect; crowd.go gives an agent's connection its place, agent.go waits there
-//     for a request; proxy/http1 parses its head. limits.go bounds everything that an agent or an upstream could make
-//     grow.
-//   - policy.go refuses what is refused everywhere: methods, dot segments, git push, chunked bodies. refusal.go is the
-//     table of everything that can be answered instead of forwarding, shape.go how that is written.
-//   - route.go finds the route with the longest prefix in the table that config.go read; callers.go knows who may use
-//     it, token.go where its tokens come from, credential.go what they become, slots.go which of the agent's fields it
-//     closes, rules.go which requests it lets through, besides the built-in ones of minting.go; meter.go counts them.
-//   - exchange.go sends the request up, upload.go the part of its body that was not there with its head, chunked.go makes
-//     the chunks of one that has no length; relay.go passes the response on. header.go says which fields cross, home.go
-//     maps the URLs in them back to the proxy, homebody.go those in bodies.
+//     for a request. limits.go bounds everything that an agent or an upstream could make grow.
+//   - exchange.go is that request and its answer, from the first byte to the last; all that follows is asked from there.
+//     proxy/http1 parses the heads.
+//   - policy.go refuses what is refused everywhere: other methods, dot segments, git push; and chunked bodies, unless the
+//     route lets them pass. refusal.go is the table of everything that can be answered instead of forwarding, shape.go how
+//     that is written.
+//   - route.go finds the route with the longest prefix; callers.go knows who may use it, rules.go which requests it lets
+//     through, besides the built-in ones of minting.go; meter.go counts them. token.go knows where its tokens come from,
+//     command.go runs the commands that print some; credential.go says what they become, slots.go which of the agent's
+//     fields that closes.
+//   - upload.go sends the part of the request's body that was not there with its head, chunked.go makes the chunks of one
+//     that has no length; relay.go passes the response on. header.go says which fields cross, home.go maps the URLs in
+//     them back to the proxy, homebody.go those in bodies.
 //   - watch.go knows which tokens must not be seen; leak.go looks for them in requests, screen.go masks them in responses,
 //     both by proxy/redact.
 //   - websocket.go has the handshake that an agent may ask for instead of an answer, tunnel.go what passes after it.
 //   - upstream.go has the verified connections to the upstream, kept and reused; sock.go is the socket below it all.
 //   - observe.go tells what came of it.
 //
-// An exchange sees one immutable table, loaded once: [Server.Load] in load.go builds a new one aside and swaps it, and
-// follow.go does when a token changes.
+// config.go reads a routes.json, over what json.go finds there; the keys of one concern are in credentialconfig.go,
+// fieldconfig.go, ruleconfig.go, homeconfig.go, streamconfig.go and watchconfig.go. An exchange sees one immutable table
+// made of that, loaded once: [Server.Load] in load.go builds a new one aside and swaps it, and follow.go does when a token
+// changes, or the file. [Server.Shutdown] in drain.go is the end, for which accept_linux.go empties the queue at the door.
 package proxy
 
 import (

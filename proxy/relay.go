@@ -8,6 +8,8 @@ import (
 	"credproxy/proxy/http1"
 )
 
+// The way of a response, from its first bytes to what becomes of both connections.
+
 // readResponse reads up to the head of the final response, passing interim ones on.
 func (x *exchange) readResponse(up *upstreamConn) error {
 	for interim := 0; ; {

@@ -6,12 +6,15 @@ import (
 	"strings"
 )
 
+// The keys allow, deny, deny_minting and git.
+
 // Rule names requests of a route: {"methods": ["GET"], "path": "/v1/models/*"}.
 type Rule struct {
 	Methods []string // none: all
 	Path    string   // relative to the route's prefix, decoded; "*" is one segment, "**" at the end any rest
 }
 
+// String is what `cred-proxy check` shows: "GET,HEAD /v1/models/*".
 func (r Rule) String() string {
 	if len(r.Methods) == 0 {
 		return r.Path

@@ -8,6 +8,8 @@ import (
 	"credproxy/proxy/redact"
 )
 
+// Tokens in answers are masked as they stream by.
+
 const (
 	// heldFor is how long the end of what has come of a response is kept back that may be the beginning of a token.
 	heldFor = 20 * time.Millisecond

@@ -13,6 +13,8 @@ import (
 	"credproxy/proxy/http1"
 )
 
+// A connection without a buffer while it waits; sock_linux.go and its twins are what systems do each in their own way.
+
 // errWouldBlock is what a non-blocking read returns when nothing is there. It is os.ErrDeadlineExceeded because that is
 // what a tls.Conn survives: it keeps what it has and can be read again (TestTLSSurvivesWouldBlock holds it to that).
 var errWouldBlock = os.ErrDeadlineExceeded

@@ -2,6 +2,8 @@ package proxy
 
 import "fmt"
 
+// The keys chunked_bodies and upgrade.
+
 func setChunked(r *RouteConfig, s string) error {
 	return setEither(&r.Chunked, s, "refuse", "stream")
 }

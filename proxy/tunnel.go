@@ -9,6 +9,8 @@ import (
 	"credproxy/proxy/http1"
 )
 
+// What passes in a WebSocket, both ways, unseen.
+
 const (
 	// endsWithin is how long the other side of a tunnel may still speak once one side has ended.
 	endsWithin = 5 * time.Second

@@ -23,6 +23,8 @@ import (
 	"credproxy/proxy/http1"
 )
 
+// Connections to an upstream: made, verified, kept and used again.
+
 const (
 	// idleUpstream is how long a connection to an upstream is kept without use; most servers give up sooner.
 	idleUpstream = 90 * time.Second

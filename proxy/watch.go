@@ -8,6 +8,8 @@ import (
 	"credproxy/proxy/redact"
 )
 
+// Which tokens must not be seen, now and for a while after.
+
 // watchedFor is how much longer the tokens of a table are looked for that was replaced.
 const watchedFor = 10 * time.Minute
 

@@ -2,6 +2,8 @@ package proxy
 
 import "fmt"
 
+// The keys leak_guard, redact, on_reflection and compressed.
+
 func setLeakGuard(c *Config, s string) error {
 	switch c.LeakGuard = LeakGuard(s); c.LeakGuard {
 	case LeakRefuse, LeakLog, LeakOff:

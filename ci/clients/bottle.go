@@ -19,6 +19,8 @@ import (
 	"credproxy/fakeupstream"
 )
 
+// One client in its sandbox: its steps, and what is looked at after each.
+
 // stepTime bounds a step.
 const stepTime = 3 * time.Minute
 

@@ -10,6 +10,8 @@ import (
 	"credproxy/fakeupstream"
 )
 
+// The clients of model APIs: the SDKs.
+
 // said is what the fake models say to the prompt of the scripts.
 const said = "You said: hello, proxy"
 

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 )
 
+// Where a network cannot be sealed the clients run in the machine's own.
+
 const sealedName = "clients-sealed"
 
 var errNoSeal = errors.New("not on this system")

@@ -13,6 +13,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// The operator's port, as a scenario asks it.
+
 var adminLine = regexp.MustCompile(`(?m)^cred-proxy: admin on (?:http://([^/]+)/|unix:(.+))$`)
 
 // adminOf returns a client of the operator's port that a process has told of.

@@ -13,6 +13,8 @@ import (
 	"credproxy/proxy"
 )
 
+// The command check: a routes.json as a table, or every error in it.
+
 // checkFlags declares the flags that check has besides the settings.
 func checkFlags(flags *flag.FlagSet) (run *bool) {
 	return flags.Bool("run", false, "run the commands that print tokens, to see whether they do")

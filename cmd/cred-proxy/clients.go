@@ -9,6 +9,8 @@ import (
 	"credproxy/proxy"
 )
 
+// What each client needs in the sandbox to use a route.
+
 // place is a route as a client in the sandbox sees it.
 type place struct {
 	url      string // of the route, without a slash at its end

@@ -88,7 +88,7 @@ func valueOf(f *flag.Flag) (name string, words []string, file bool) {
 	return "TEXT", nil, false
 }
 
-// writeBash: bash splits -flag=VALUE at the equals sign, and completes the names of files itself when it is told to.
+// writeBash writes a function to be evaluated. Bash splits -flag=VALUE at the equals sign, and completes the names of files itself when it is told to.
 func writeBash(w io.Writer, line []completed) {
 	fmt.Fprint(w, `# cred-proxy for bash: eval "$(cred-proxy completion bash)"
 _cred_proxy() {
@@ -213,7 +213,7 @@ func zshQuoted(s string) string {
 	return strings.NewReplacer("'", `'\''`, `\`, `\\`, "[", `\[`, "]", `\]`, ":", `\:`).Replace(s)
 }
 
-// writeFish: what fish calls an old option begins with one dash.
+// writeFish writes lines to be sourced. What fish calls an old option begins with one dash.
 func writeFish(w io.Writer, line []completed) {
 	fmt.Fprint(w, "# cred-proxy for fish: cred-proxy completion fish | source\ncomplete -c cred-proxy -f\n")
 	var names []string

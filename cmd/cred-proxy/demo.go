@@ -21,6 +21,8 @@ import (
 	"credproxy/proxy"
 )
 
+// The command demo: a tour of the product, in front of a fake upstream.
+
 const (
 	demoToken       = "sk-demo-only-the-proxy-knows-this"
 	demoPlaceholder = "sk-placeholder-of-the-agent"

@@ -18,6 +18,8 @@ import (
 	"time"
 )
 
+// Mutated bytes through the real program, from either side, with net/http as the judge.
+
 const fuzzToken = "sk-fuzz-0123456789abcdef"
 
 // A seen is a request as an upstream parsed it, by net/http.

@@ -13,6 +13,8 @@ import (
 	"credproxy/proxy"
 )
 
+// The command health: is the proxy that runs here ready?
+
 // healthWithin is how long a proxy that is well takes to say so.
 const healthWithin = 3 * time.Second
 

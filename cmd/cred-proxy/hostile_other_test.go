@@ -4,6 +4,8 @@ package main
 
 import "github.com/rogpeppe/go-internal/testscript"
 
+// There are no users without privileges to play here.
+
 func cmdUnprivileged(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Fatalf("what Linux offers is tested there")
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 )
 
+// Where agents come in: ports and Unix sockets.
+
 // unixPrefix begins an address that is the path of a Unix socket.
 const unixPrefix = "unix:"
 

@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// What systemd and the program tell each other: sockets that are there already, and how it is.
+
 // firstGiven is the descriptor of the first socket that systemd hands over (sd_listen_fds(3)).
 const firstGiven = 3
 

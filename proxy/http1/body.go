@@ -1,5 +1,7 @@
 package http1
 
+// Which bytes after a head belong to its message.
+
 type bodyKind byte
 
 const (

@@ -1,5 +1,7 @@
 package http1
 
+// The chunked transfer coding, as it is read.
+
 // maxChunkExtension is how many bytes of extensions a chunk's size line may have: nobody uses them, and somebody could
 // send them for ever.
 const maxChunkExtension = 256

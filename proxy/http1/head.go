@@ -2,6 +2,8 @@ package http1
 
 import "bytes"
 
+// What the heads of requests and responses, and trailer sections, have in common: fields and framing.
+
 // Field is one header or trailer field (RFC 9112, section 5).
 type Field struct {
 	Line  []byte // the whole line as sent, its CRLF included

@@ -5,6 +5,8 @@ import (
 	"sync"
 )
 
+// The buffer between a connection and those who parse what comes on it.
+
 // The sizes of the buffers that readers take: small ones for heads and events, large ones while bulk flows.
 const (
 	SmallBuffer = 4 << 10

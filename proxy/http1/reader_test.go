@@ -8,6 +8,8 @@ import (
 	"testing/iotest"
 )
 
+// Where buffers come from, and when they go back.
+
 func TestReader(t *testing.T) {
 	want := strings.Repeat("0123456789abcdef", 20<<10) // more than any pooled buffer
 	for name, src := range map[string]io.Reader{

@@ -2,6 +2,8 @@ package http1
 
 import "bytes"
 
+// The head of a request.
+
 // Framing is how a request's content is delimited (RFC 9112, section 6.3).
 type Framing byte
 

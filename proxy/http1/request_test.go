@@ -10,6 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// What is a request and what is none, as net/http reads it.
+
 var testLimits = Limits{Head: 1 << 10, Fields: 8, Target: 100}
 
 // crlf ends lines as the wire does.

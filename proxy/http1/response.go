@@ -2,6 +2,8 @@ package http1
 
 import "bytes"
 
+// The head of a response.
+
 // Response is the head of a response. Its zero value is ready; one value serves for many responses. All slices point
 // into the bytes that were parsed.
 type Response struct {

@@ -9,6 +9,8 @@ import (
 	"testing"
 )
 
+// What is a response and what is none, as net/http reads it; and chunks.
+
 func TestResponse(t *testing.T) {
 	for _, test := range []struct {
 		raw    string

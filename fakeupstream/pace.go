@@ -5,6 +5,8 @@ import (
 	"time"
 )
 
+// How slowly bytes pass.
+
 // A pace is a way of writing or reading: size bytes at a time, every so often,
 // however they are handed over.
 type pace struct {
