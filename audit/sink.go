@@ -116,8 +116,8 @@ func (s *Sink) awake() {
 	}
 }
 
-// Reopen has the file of OpenFile opened again under its name, which something else may have taken away from it. The operator is
-// told what came of it; after a failure lines go where they went.
+// Reopen has the file of OpenFile opened again under its name, which something else may have taken away from it. The
+// operator is told what came of it; after a failure lines go where they went.
 func (s *Sink) Reopen() {
 	s.mu.Lock()
 	s.reopen = true

@@ -132,14 +132,16 @@ type callers struct {
 }
 
 // newCallers returns nil for a route that is open to all. warning is what the operator is told.
-func newCallers(rc *RouteConfig, valueOf func(*TokenSource) tokenValue, of []credential, dropped *nameSet) (c *callers, warning string) {
+func newCallers(rc *RouteConfig, valueOf func(*TokenSource) tokenValue, of []credential,
+	dropped *nameSet) (c *callers, warning string) {
 	t := rc.ClientToken.source()
 	if t == nil {
 		return nil, ""
 	}
 	tokens, problem := t.apart(valueOf(t), of)
 	if problem != "" {
-		return &callers{problem: problem, refused: refuseToken.saying("cred-proxy: %s", problem)}, fmt.Sprintf("route %s: %s; its requests get 500", rc.Path, problem)
+		return &callers{problem: problem, refused: refuseToken.saying("cred-proxy: %s", problem)},
+			fmt.Sprintf("route %s: %s; its requests get 500", rc.Path, problem)
 	}
 	c = &callers{places: dropped, subprotocols: rc.WebSocket}
 	for _, t := range tokens {

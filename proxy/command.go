@@ -55,7 +55,8 @@ func (c *command) gave(v tokenValue, ttl time.Duration, at time.Time) {
 func commandEnv(secret map[string]bool) []string {
 	return slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
-		return secret[name] || strings.HasPrefix(name, "CRED_PROXY_") || strings.HasPrefix(name, "LISTEN_") || name == "NOTIFY_SOCKET"
+		return secret[name] || strings.HasPrefix(name, "CRED_PROXY_") ||
+			strings.HasPrefix(name, "LISTEN_") || name == "NOTIFY_SOCKET"
 	})
 }
 

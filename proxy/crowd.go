@@ -39,7 +39,11 @@ type crowd struct {
 }
 
 func newCrowd(agents int) *crowd {
-	return &crowd{places: make(chan struct{}, agents), doors: make(chan struct{}, doorsFor(agents)), peers: make(chan struct{}, maxRefusedPeers)}
+	return &crowd{
+		places: make(chan struct{}, agents),
+		doors:  make(chan struct{}, doorsFor(agents)),
+		peers:  make(chan struct{}, maxRefusedPeers),
+	}
 }
 
 func doorsFor(agents int) int { return max(minDoors, min(agents, maxDoors)) }

@@ -20,7 +20,6 @@ type Event struct {
 	Path       string        // as it was sent, what is not visible ASCII percent-encoded; empty where the target is no path
 	Status     int           // what the agent was answered; 0 where it was gone before
 	Refusal    string        // the refusal's code, or empty
-	Broken     string        // why the answer has no clean end: "upstream", "agent", "reflection", or "proxy", which ended a WebSocket or has a defect; or empty
 	BytesIn    int64         // of the request's body, as read from the agent
 	BytesOut   int64         // of the response's body, chunk framing of the upstream's included; both of a WebSocket's bytes
 	FirstByte  time.Duration // from Time until the head of the answer was written
@@ -30,6 +29,11 @@ type Event struct {
 	Compressed bool          // the answer was: nobody could see whether it holds a token
 	Leaked     bool          // the request held a token
 	Peer       net.Addr      // the agent
+
+	// Broken says why the answer has no clean end; it is empty where it has one. "upstream" and "agent" are who broke it;
+	// "reflection" is an answer that was broken off since it held a token, "proxy" a WebSocket that the proxy ended, or a
+	// defect of its own.
+	Broken string
 
 	// ForeignURLs is how many of the URLs that the route maps lead to no route of the table: they crossed as they were.
 	ForeignURLs int

@@ -101,7 +101,8 @@ func (x *exchange) appendFieldsDown(p []byte, fields []http1.Field, m connected,
 	if x.route.LeaveURLs || !anyURL(fields) && !x.mapped {
 		return appendFields(p, fields, m, dropped)
 	}
-	h := homing{own: x.route, table: x.route.table, address: x.agent.address(), limit: len(p) + 2*x.srv.limits.ResponseHead, weaken: x.mapped}
+	h := homing{own: x.route, table: x.route.table, address: x.agent.address(),
+		limit: len(p) + 2*x.srv.limits.ResponseHead, weaken: x.mapped}
 	p = h.appendFields(p, fields, m, dropped)
 	x.event.ForeignURLs += h.foreign
 	return p

@@ -41,7 +41,8 @@ func (s nameSets) of(names []string) *nameSet {
 
 // newRoute resolves one route; its upstream is set by who has the connections.
 func newRoute(rc *RouteConfig, valueOf func(*TokenSource) tokenValue, sets nameSets) *route {
-	r := &route{RouteConfig: *rc, shape: rc.shape(), rules: rc.compile(), key: rc.origin.key(), target: rc.base + "/", joined: rc.Append}
+	r := &route{RouteConfig: *rc, shape: rc.shape(), rules: rc.compile(), key: rc.origin.key(),
+		target: rc.base + "/", joined: rc.Append}
 	r.dropped = sets.of(rc.dropped(r.rules != nil))
 	var credentials []credential
 	for i := range rc.Credentials {
@@ -69,7 +70,8 @@ func newRoute(rc *RouteConfig, valueOf func(*TokenSource) tokenValue, sets nameS
 		lines += c.field.reveal()
 	}
 	if r.callers != nil && r.callers.problem != "" {
-		r.tokens = append(r.tokens, TokenStatus{Source: rc.ClientToken.source().String(), State: string(tokenInvalid), Problem: r.callers.problem})
+		r.tokens = append(r.tokens, TokenStatus{Source: rc.ClientToken.source().String(), State: string(tokenInvalid),
+			Problem: r.callers.problem})
 	}
 	for _, f := range rc.Set {
 		lines += f.Name + ": " + f.Value + "\r\n"
@@ -96,7 +98,8 @@ type table struct {
 
 // newTable resolves a configuration. valueOf gives what came from a source, upstreamOf the connections to an origin, which
 // tables share.
-func newTable(c *Config, valueOf func(*TokenSource) tokenValue, upstreamOf func(origin) (*upstream, error)) (*table, error) {
+func newTable(c *Config, valueOf func(*TokenSource) tokenValue,
+	upstreamOf func(origin) (*upstream, error)) (*table, error) {
 	t, sets := &table{byPath: map[string]*route{}, leakGuard: c.LeakGuard}, nameSets{}
 	for _, rc := range c.ByPrefix() {
 		r := newRoute(&rc, valueOf, sets)

@@ -23,7 +23,10 @@ type pattern struct {
 	name     string // how a refusal calls it
 	methods  methodSet
 	segments []string // "*" is one segment; "**" any rest, the empty one too
-	builtIn  bool     // in lower case; matched whatever the case of letters, and with a format such as ".json" behind the last segment
+
+	// builtIn says that segments are in lower case, and match whatever the case of letters, and with a format such as
+	// ".json" behind the last one.
+	builtIn bool
 }
 
 const (

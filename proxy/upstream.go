@@ -202,7 +202,8 @@ func proxyAddr(u *url.URL) string {
 // connect asks a proxy for a tunnel to addr (RFC 9110, section 9.3.6).
 func (u *upstream) connect(ctx context.Context, conn net.Conn, addr string) (net.Conn, error) {
 	if u.proxy.Scheme == "https" {
-		t := tls.Client(conn, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.proxy.Hostname(), RootCAs: u.roots, NextProtos: []string{"http/1.1"}})
+		t := tls.Client(conn, &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.proxy.Hostname(), RootCAs: u.roots,
+			NextProtos: []string{"http/1.1"}})
 		if err := t.HandshakeContext(ctx); err != nil {
 			return nil, fmt.Errorf("proxy: %w", err)
 		}
@@ -398,8 +399,10 @@ func describe(err error) string {
 		return e.Error()
 	}
 	// Of the rest only what begins with a word of the TLS library or of our own is repeated.
-	if s := err.Error(); strings.HasPrefix(s, "tls: ") || strings.HasPrefix(s, "remote error: tls: ") || strings.HasPrefix(s, "proxy: ") {
-		return s
+	for _, ours := range []string{"tls: ", "remote error: tls: ", "proxy: "} {
+		if s := err.Error(); strings.HasPrefix(s, ours) {
+			return s
+		}
 	}
 	return "connection failed"
 }

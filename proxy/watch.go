@@ -24,8 +24,8 @@ type watched struct {
 
 // same reports whether two are found in the same texts.
 func (w *watched) same(other *watched) bool {
-	return w.token.reveal() == other.token.reveal() && w.scheme == other.scheme && (w.username == nil) == (other.username == nil) &&
-		(w.username == nil || *w.username == *other.username)
+	return w.token.reveal() == other.token.reveal() && w.scheme == other.scheme &&
+		(w.username == nil) == (other.username == nil) && (w.username == nil || *w.username == *other.username)
 }
 
 func (w *watched) secret() redact.Secret {

@@ -19,7 +19,8 @@ func newAdmin(p *program, o *options, status func() proxy.Status) *admin.Admin {
 	}
 	b := readBuild()
 	host, _, _ := net.SplitHostPort(o.admin)
-	return admin.New(admin.Options{Status: status, Warn: func(s string) { p.say("%s", s) }, Name: host, Version: b.version, Revision: b.revision})
+	return admin.New(admin.Options{Status: status, Warn: func(s string) { p.say("%s", s) }, Name: host,
+		Version: b.version, Revision: b.revision})
 }
 
 // serveAdmin listens where the operator's port is to be, which is not where agents connect, and serves there from now on.

@@ -88,7 +88,8 @@ func valueOf(f *flag.Flag) (name string, words []string, file bool) {
 	return "TEXT", nil, false
 }
 
-// writeBash writes a function to be evaluated. Bash splits -flag=VALUE at the equals sign, and completes the names of files itself when it is told to.
+// writeBash writes a function to be evaluated. Bash splits -flag=VALUE at the equals sign, and completes the names of files
+// itself when it is told to.
 func writeBash(w io.Writer, line []completed) {
 	fmt.Fprint(w, `# cred-proxy for bash: eval "$(cred-proxy completion bash)"
 _cred_proxy() {

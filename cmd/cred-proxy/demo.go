@@ -60,7 +60,8 @@ func (p *program) demo(args []string) int {
 		<-served
 	}()
 
-	t := &tour{out: p.stdout, colour: isTerminal(p.stdout) && p.getenv("NO_COLOR") == "", base: "http://" + ln.Addr().String(), up: up}
+	t := &tour{out: p.stdout, colour: isTerminal(p.stdout) && p.getenv("NO_COLOR") == "",
+		base: "http://" + ln.Addr().String(), up: up}
 	t.say("cred-proxy listening on %s, in front of a fake upstream at %s\n", t.bold(ln.Addr().String()), up.URL)
 	t.say("The agent knows the token %s; the proxy's is %s.\n", t.red(demoPlaceholder), t.green(demoToken))
 	for _, step := range []func(context.Context) error{t.echo, t.stream, t.push, t.chunked} {

@@ -153,7 +153,8 @@ func (s *settings) variables() []pair {
 		if i == 0 {
 			vars = append(vars, pair{"GIT_CONFIG_COUNT", strconv.Itoa(len(s.gits)), g.about})
 		}
-		vars = append(vars, pair{fmt.Sprintf("GIT_CONFIG_KEY_%d", i), g.name, g.about}, pair{fmt.Sprintf("GIT_CONFIG_VALUE_%d", i), g.value, g.about})
+		vars = append(vars, pair{fmt.Sprintf("GIT_CONFIG_KEY_%d", i), g.name, g.about},
+			pair{fmt.Sprintf("GIT_CONFIG_VALUE_%d", i), g.value, g.about})
 	}
 	return vars
 }
