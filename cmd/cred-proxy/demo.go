@@ -122,9 +122,9 @@ type tour struct {
 
 func (t *tour) say(format string, args ...any) { fmt.Fprintf(t.out, format, args...) }
 
-func (t *tour) title(format string, args ...any) {
+func (t *tour) title(text string) {
 	t.step++
-	t.say("\n%s\n", t.bold(fmt.Sprintf("%d. ", t.step)+fmt.Sprintf(format, args...)))
+	t.say("\n%s\n", t.bold(fmt.Sprintf("%d. %s", t.step, text)))
 }
 
 func (t *tour) paint(code, s string) string {
