@@ -72,9 +72,6 @@ func (b *Body) Next(p []byte) (n int, content bool, err error) {
 		n, err = b.Scan(p)
 		return n, true, err
 	}
-	if b.chunks.state >= chunkTrailer {
-		return 0, false, nil
-	}
 	return b.chunks.next(p)
 }
 

@@ -1,6 +1,9 @@
 package http1
 
-import "bytes"
+import (
+	"bytes"
+	"math"
+)
 
 // What the heads of requests and responses, and trailer sections, have in common: fields and framing.
 
@@ -16,8 +19,7 @@ type head struct {
 	Fields []Field // in order, repeats kept
 	Minor  int     // HTTP/1.Minor: 0 or 1
 
-	length     int64 // of Content-Length: -1 where there is none
-	lengthBad  bool  // repeated, a list, signed, too large, not digits
+	length     int64 // of Content-Length, or noLength or badLength
 	te         transferEncoding
 	close      bool     // "close" is among the connection options
 	keepAlive  bool     // "keep-alive" is
@@ -25,6 +27,11 @@ type head struct {
 
 	scanned int // bytes of an incomplete head already looked at
 }
+
+const (
+	noLength  = -1 // no Content-Length
+	badLength = -2 // repeated, a list, signed, too large, not digits
+)
 
 type transferEncoding byte
 
@@ -36,7 +43,7 @@ const (
 
 func (h *head) reset() {
 	h.Fields, h.connection = h.Fields[:0], h.connection[:0]
-	h.length, h.lengthBad, h.te = -1, false, teNone
+	h.length, h.te = noLength, teNone
 	h.close, h.keepAlive = false, false
 }
 
@@ -95,12 +102,12 @@ func (h *head) parseFields(p []byte, limit int) error {
 		line := p[:i]
 		p = p[i:]
 		colon := bytes.IndexByte(line, ':')
-		if colon < 0 {
-			return Malformed("a header field without a colon")
-		}
-		if !all(line[:colon], tokenByte) {
-			if line[0] == ' ' || line[0] == '\t' {
+		if colon < 0 || !all(line[:colon], tokenByte) {
+			switch {
+			case line[0] == ' ' || line[0] == '\t':
 				return Malformed("a folded header line")
+			case colon < 0:
+				return Malformed("a header field without a colon")
 			}
 			return Malformed("a header field name that is not a token")
 		}
@@ -133,9 +140,11 @@ func (h *head) note(f Field) {
 		}
 	case len("content-length"):
 		if EqualFold(f.Name, "content-length") {
-			n, ok := parseLength(f.Value)
-			h.lengthBad = h.lengthBad || !ok || h.length >= 0
-			h.length = max(n, 0)
+			if h.length == noLength {
+				h.length = parseLength(f.Value)
+			} else {
+				h.length = badLength
+			}
 		}
 	case len("transfer-encoding"):
 		if EqualFold(f.Name, "transfer-encoding") {
@@ -180,28 +189,29 @@ func trim(p []byte) []byte {
 	return p
 }
 
-// parseLength parses a Content-Length: digits only, at most 2^63-1.
-func parseLength(p []byte) (int64, bool) {
+// parseLength parses a Content-Length: digits only, at most 2^63-1. What is anything else is badLength.
+func parseLength(p []byte) int64 {
 	if len(p) == 0 {
-		return 0, false
+		return badLength
 	}
-	var n uint64
+	var n int64
 	for _, c := range p {
-		if c < '0' || c > '9' || n > (1<<63-1)/10 {
-			return 0, false
+		d := int64(c) - '0'
+		if d < 0 || d > 9 || n > (math.MaxInt64-d)/10 {
+			return badLength
 		}
-		n = n*10 + uint64(c-'0')
+		n = n*10 + d
 	}
-	return int64(n), n < 1<<63
+	return n
 }
 
 // parseVersion parses HTTP-version; only 1.0 and 1.1 are spoken here.
-func parseVersion(p []byte) (minor int, ok bool) {
+func parseVersion(p []byte) (minor int, err error) {
 	switch string(p) {
 	case "HTTP/1.1":
-		return 1, true
+		return 1, nil
 	case "HTTP/1.0":
-		return 0, true
+		return 0, nil
 	}
-	return 0, false
+	return 0, Malformed("a version other than HTTP/1.1 and HTTP/1.0")
 }

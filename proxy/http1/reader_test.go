@@ -18,12 +18,12 @@ func TestReader(t *testing.T) {
 		"with EOF":     iotest.DataErrReader(strings.NewReader(want)),
 	} {
 		r := NewReader(FromReader(src))
-		for {
-			_, err := r.Fill()
-			if err == io.EOF {
+		for read := 0; ; {
+			n, err := r.Fill()
+			if read += n; err == io.EOF && n == 0 && read == len(want) {
 				break
-			} else if err != nil {
-				t.Fatalf("%s: %v", name, err)
+			} else if err != nil || n < 1 || read != len(r.Buffered()) {
+				t.Fatalf("%s: %d, %v after %d of %d bytes", name, n, err, read, len(want))
 			}
 		}
 		if string(r.Buffered()) != want {

@@ -62,9 +62,8 @@ func (q *Request) Parse(p []byte, lim *Limits) (int, error) {
 	if !isTarget(q.Target, q.Method) {
 		return 0, Malformed("a request target that is no path, URL or *")
 	}
-	var ok bool
-	if q.Minor, ok = parseVersion(line[j+1:]); !ok {
-		return 0, Malformed("a version other than HTTP/1.1 and HTTP/1.0")
+	if q.Minor, err = parseVersion(line[j+1:]); err != nil {
+		return 0, err
 	}
 	if err := q.parseFields(p[len(line)+2:n-2], lim.Fields); err != nil {
 		return 0, err
@@ -135,17 +134,14 @@ func (q *Request) checkHost() error {
 func isHost(v []byte) bool {
 	host := v
 	if len(v) > 0 && v[0] == '[' {
-		i := bytes.IndexByte(v, ']')
-		if i < 0 {
-			return false
-		}
-		for _, c := range v[1:i] {
+		address, port, ok := bytes.Cut(v[1:], []byte("]"))
+		for _, c := range address {
 			if class[c]&hexByte == 0 && c != ':' && c != '.' {
 				return false
 			}
 		}
-		host, v = nil, v[i+1:]
-		if i == 1 || len(v) > 0 && v[0] != ':' {
+		host, v = nil, port
+		if !ok || len(address) == 0 || len(v) > 0 && v[0] != ':' {
 			return false
 		}
 	}
@@ -186,11 +182,11 @@ func (q *Request) expects() bool {
 func (q *Request) frame() {
 	q.Length = 0
 	switch {
-	case q.te != teNone && (q.te == teOther || q.length >= 0 || q.Minor == 0):
+	case q.te != teNone && (q.te == teOther || q.length != noLength || q.Minor == 0):
 		q.Framing = BadEncoding
 	case q.te == teChunked:
 		q.Framing = Chunked
-	case q.lengthBad:
+	case q.length == badLength:
 		q.Framing = BadLength
 	case q.length >= 0:
 		q.Framing, q.Length = Length, q.length

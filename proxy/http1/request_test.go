@@ -99,60 +99,54 @@ func TestRequestPersistent(t *testing.T) {
 }
 
 func TestRequestMalformed(t *testing.T) {
-	host := "Host: h\r\n"
-	for _, raw := range []string{
-		"GET / HTTP/1.1\n" + host + "\r\n",
-		"GET / HTTP/1.1\r\n" + host + "\n",
-		"GET / HTTP/1.1\r\nHost: h\n\r\n",
-		"GET / HTTP/1.1\r\n" + host + "X: a\rb\r\n\r\n",
-		"GET / HTTP/1.1\r\n" + host + "X: a\x00b\r\n\r\n",
-		"GET / HTTP/1.1\r\n" + host + "X: a\x7fb\r\n\r\n",
-		"GET / HTTP/1.1\r\n" + host + "X: a\x01\r\n\r\n",
-		"GET / HTTP/1.1\r\n" + host + "X : a\r\n\r\n",
-		"GET / HTTP/1.1\r\n" + host + " X: a\r\n\r\n",
-		"GET / HTTP/1.1\r\n" + host + "X: a\r\n folded\r\n\r\n",
-		"GET / HTTP/1.1\r\n" + host + "X: a\r\n\tfolded\r\n\r\n",
-		"GET / HTTP/1.1\r\n" + host + ": a\r\n\r\n",
-		"GET / HTTP/1.1\r\n" + host + "X\r\n\r\n",
-		"GET / HTTP/1.1\r\n" + host + "X(y): a\r\n\r\n",
-		"GET / HTTP/1.1\r\n" + host + "X\xc3\xa9: a\r\n\r\n",
-		"GET / HTTP/1.1\r\n\r\n",
-		"GET / HTTP/1.1\r\n" + host + host + "\r\n",
-		"GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: a/b\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: u@h\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: h:port\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: [::1]x\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: []\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: h%zz\r\n\r\n",
-		"GET / HTTP/1.1\r\nHost: h%4\r\n\r\n",
-		"GET / HTTP/1.2\r\n" + host + "\r\n",
-		"GET / HTTP/2.0\r\n" + host + "\r\n",
-		"GET / HTTP/0.9\r\n" + host + "\r\n",
-		"GET / HTTP/1.1 \r\n" + host + "\r\n",
-		"GET / http/1.1\r\n" + host + "\r\n",
-		"GET / HTTP/01.1\r\n" + host + "\r\n",
-		"GET /\r\n" + host + "\r\n",
-		"GET\r\n" + host + "\r\n",
-		"GET  / HTTP/1.1\r\n" + host + "\r\n",
-		"GET /  HTTP/1.1\r\n" + host + "\r\n",
-		"GET\t/ HTTP/1.1\r\n" + host + "\r\n",
-		"GET /\t HTTP/1.1\r\n" + host + "\r\n",
-		"GET /a b HTTP/1.1\r\n" + host + "\r\n",
-		"GET /\xc3\xa9 HTTP/1.1\r\n" + host + "\r\n",
-		"GET /a#b HTTP/1.1\r\n" + host + "\r\n",
-		"GET a HTTP/1.1\r\n" + host + "\r\n",
-		"GET * HTTP/1.1\r\n" + host + "\r\n",
-		"G(T / HTTP/1.1\r\n" + host + "\r\n",
-		" GET / HTTP/1.1\r\n" + host + "\r\n",
-		"\r\nGET / HTTP/1.1\r\n" + host + "\r\n",
-		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-		"\x16\x03\x01",
+	for _, test := range []struct {
+		why Malformed
+		raw []string // with Host: h in place of "^"
+	}{
+		{"the request does not begin with a method", []string{
+			" GET / HTTP/1.1\r\n^\r\n", "\r\nGET / HTTP/1.1\r\n^\r\n", "\x16\x03\x01",
+		}},
+		{"a request line that is not method, target and version", []string{
+			"GET /\r\n^\r\n", "GET\r\n^\r\n", "GET\t/\tHTTP/1.1\r\n^\r\n",
+		}},
+		{"a method that is not a token", []string{"G(T / HTTP/1.1\r\n^\r\n", "GET\t/ / HTTP/1.1\r\n^\r\n"}},
+		{"a request target with a byte that cannot stand there", []string{
+			"GET  / HTTP/1.1\r\n^\r\n", "GET  HTTP/1.1\r\n^\r\n", "GET /  HTTP/1.1\r\n^\r\n", "GET /\t HTTP/1.1\r\n^\r\n",
+			"GET /a b HTTP/1.1\r\n^\r\n", "GET / HTTP/1.1 \r\n^\r\n", "GET /\xc3\xa9 HTTP/1.1\r\n^\r\n", "GET /a#b HTTP/1.1\r\n^\r\n",
+		}},
+		{"a request target that is no path, URL or *", []string{
+			"GET a HTTP/1.1\r\n^\r\n", "GET * HTTP/1.1\r\n^\r\n", "OPTIONS *a HTTP/1.1\r\n^\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+			"GET ://h HTTP/1.1\r\n^\r\n", "GET a(://h HTTP/1.1\r\n^\r\n", "CONNECT h/ HTTP/1.1\r\n^\r\n",
+		}},
+		{"a version other than HTTP/1.1 and HTTP/1.0", []string{
+			"GET / HTTP/1.2\r\n^\r\n", "GET / HTTP/2.0\r\n^\r\n", "GET / HTTP/0.9\r\n^\r\n", "GET / http/1.1\r\n^\r\n",
+			"GET / HTTP/01.1\r\n^\r\n", "GET / \r\n^\r\n",
+		}},
+		{"a line ends in a bare LF", []string{
+			"GET / HTTP/1.1\n^\r\n", "GET / HTTP/1.1\r\n^\n", "GET / HTTP/1.1\r\nHost: h\n\r\n",
+		}},
+		{"a header field without a colon", []string{"GET / HTTP/1.1\r\n^X\r\n\r\n"}},
+		{"a folded header line", []string{
+			"GET / HTTP/1.1\r\n^ X: a\r\n\r\n", "GET / HTTP/1.1\r\n^X: a\r\n\tfolded\r\n\r\n",
+			"GET / HTTP/1.1\r\n^X: a\r\n folded: b\r\n\r\n",
+		}},
+		{"a header field name that is not a token", []string{
+			"GET / HTTP/1.1\r\n^X : a\r\n\r\n", "GET / HTTP/1.1\r\n^: a\r\n\r\n",
+			"GET / HTTP/1.1\r\n^X(y): a\r\n\r\n", "GET / HTTP/1.1\r\n^X\xc3\xa9: a\r\n\r\n",
+		}},
+		{"a control byte in a header field value", []string{
+			"GET / HTTP/1.1\r\n^X: a\rb\r\n\r\n", "GET / HTTP/1.1\r\n^X: a\x00b\r\n\r\n",
+			"GET / HTTP/1.1\r\n^X: a\x7fb\r\n\r\n", "GET / HTTP/1.1\r\n^X: a\x01\r\n\r\n",
+		}},
+		{"no Host field", []string{"GET / HTTP/1.1\r\n\r\n"}},
+		{"more than one Host field", []string{"GET / HTTP/1.1\r\n^^\r\n"}},
 	} {
-		var q Request
-		if _, err := q.Parse([]byte(raw), &testLimits); !isMalformed(err) {
-			t.Errorf("%q: %v, want Malformed", raw, err)
+		for _, raw := range test.raw {
+			var q Request
+			raw = strings.ReplaceAll(raw, "^", "Host: h\r\n")
+			if _, err := q.Parse([]byte(raw), &testLimits); err != test.why {
+				t.Errorf("%q: %v, want %v", raw, err, test.why)
+			}
 		}
 	}
 }
@@ -160,10 +154,23 @@ func TestRequestMalformed(t *testing.T) {
 func isMalformed(err error) bool { _, ok := err.(Malformed); return ok }
 
 func TestRequestHosts(t *testing.T) {
-	for _, host := range []string{"h", "h:80", "h:", "", "1.2.3.4:9", "[::1]", "[::1]:80", "[::ffff:1.2.3.4]", "a_b.c-d", "h%41", "[::1]:"} {
-		var q Request
-		if _, err := q.Parse(crlf("GET / HTTP/1.1\nHost: "+host+"\n\n"), &testLimits); err != nil {
-			t.Errorf("Host %q: %v", host, err)
+	for want, hosts := range map[error][]string{
+		nil: {
+			"h", "h:80", "h:", "", "1.2.3.4:9", "[::1]", "[::1]:80", "[::ffff:1.2.3.4]", "[ABCDEF::]",
+			"a_b.c-d", "h%41", "h%Aa:1", "[::1]:", ":1",
+		},
+		Malformed("a Host field that is not a host"): {
+			"a b", "a/b", "u@h", "h:port", "h:1:2", "h:1/", "h:/",
+			"[", "[::1", "[::1]x", "[]", "[]:80", "[g::1]", "[::g]", "[[::1]]", "[::1%25eth0]",
+			"[::1]:x",
+			"h%zz", "h%4z", "h%z4", "h%4", "h%", "h%4:1", "h]", "h\xe9", "h?", "h#",
+		},
+	} {
+		for _, host := range hosts {
+			var q Request
+			if _, err := q.Parse(crlf("GET / HTTP/1.1\nHost: "+host+"\n\n"), &testLimits); err != want {
+				t.Errorf("Host %q: %v, want %v", host, err, want)
+			}
 		}
 	}
 }
@@ -181,6 +188,9 @@ func TestRequestLimits(t *testing.T) {
 		{"GET /" + long[:200], ErrTargetTooLong},
 		{"GET /" + long[:99] + " HTTP/1.1\nHost: h\n\n", nil},
 		{"GET /" + long[:99], ErrIncomplete},
+		{"GET /" + long[:99] + " H", ErrIncomplete},
+		{"GET /" + long[:100], ErrTargetTooLong},
+		{"GET /" + long[:100] + " H", ErrTargetTooLong},
 	} {
 		var q Request
 		if _, err := q.Parse(crlf(test.raw), &testLimits); err != test.want {

@@ -28,9 +28,8 @@ func (s *Response) Parse(p []byte, lim *Limits) (int, error) {
 	if len(line) < status+3 || line[status-1] != ' ' {
 		return 0, Malformed("a status line that is not version, status code and reason")
 	}
-	var ok bool
-	if s.Minor, ok = parseVersion(line[:status-1]); !ok {
-		return 0, Malformed("a version other than HTTP/1.1 and HTTP/1.0")
+	if s.Minor, err = parseVersion(line[:status-1]); err != nil {
+		return 0, err
 	}
 	s.Status = 0
 	for _, c := range line[status : status+3] {
@@ -57,9 +56,9 @@ func (s *Response) Parse(p []byte, lim *Limits) (int, error) {
 	switch {
 	case s.te == teOther:
 		return 0, Malformed("a Transfer-Encoding other than chunked")
-	case s.te == teChunked && (s.length >= 0 || s.Minor == 0):
+	case s.te == teChunked && (s.length != noLength || s.Minor == 0):
 		return 0, Malformed("Transfer-Encoding with Content-Length, or in HTTP/1.0")
-	case s.lengthBad:
+	case s.length == badLength:
 		return 0, Malformed("a Content-Length that is not one number")
 	}
 	return n, nil

@@ -21,6 +21,7 @@ func TestResponse(t *testing.T) {
 		keep   bool
 	}{
 		{"HTTP/1.1 200 OK\nContent-Length: 5\n\n", false, 200, "OK", LengthBody(5), true},
+		{"HTTP/1.1 200 OK\nContent-Length: 0\n\n", false, 200, "OK", LengthBody(0), true},
 		{"HTTP/1.1 200 OK\nContent-Length: 5\n\n", true, 200, "OK", LengthBody(0), true},
 		{"HTTP/1.1 200 OK\nContent-Length: 5\nConnection: close\n\n", false, 200, "OK", LengthBody(5), false},
 		{"HTTP/1.0 200 OK\nContent-Length: 5\n\n", false, 200, "OK", LengthBody(5), false},
@@ -178,8 +179,8 @@ func TestChunks(t *testing.T) {
 
 func TestChunksMalformed(t *testing.T) {
 	for _, raw := range []string{
-		"\r\n", "x\r\n", "+3\r\nabc\r\n", "-3\r\n", "0x3\r\nabc\r\n", " 3\r\nabc\r\n", "3 \r\nabc\r\n", "3\nabc\r\n", "3\rabc\r\n",
-		"3\r\nabcd\r\n", "3\r\nabc\n", "3\r\nabc\rX", "3 ;x\r\nabc\r\n", "1000000000000000\r\n", "0000000000000003\r\nabc\r\n",
+		"\r\n", "x\r\n", "+3\r\nabc\r\n", "-3\r\n", "0x3\r\nabc\r\n", " 3\r\nabc\r\n", "3 \r\nabc\r\n", "3\nabc\r\n", "3\rXabc\r\n",
+		"0\rX\r\n", "3\r\nabcd\r\n", "3\r\nabc\n", "3\r\nabc\rX", "3 ;x\r\nabc\r\n", "1000000000000000\r\n", "0000000000000003\r\nabc\r\n",
 		"3;a\x00\r\nabc\r\n", "3;a\nabc\r\n", "3;" + strings.Repeat("x", maxChunkExtension+1) + "\r\nabc\r\n", "0\r\n\rX", ";x\r\n",
 	} {
 		b := Body{kind: chunkedBody}
