@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // How an answer is written.
@@ -123,7 +124,9 @@ func (x *Exchange) head(status int, framing Framing, length int64, fields []Fiel
 	if x.mangle != nil {
 		head = x.mangle(head)
 	}
-	x.record(func(r *Request) { r.Answer.Status, r.Answer.Head = status, bytes.Clone(head) })
+	x.record(func(r *Request) {
+		r.Answer.Status, r.Answer.Head, r.Answer.Begin = status, bytes.Clone(head), time.Now()
+	})
 	return head, nil
 }
 
@@ -235,7 +238,9 @@ func (x *Exchange) WriteRaw(p []byte) error {
 	}
 	x.started, x.over = true, true
 	x.record(func(r *Request) {
-		r.Answer.Status = x.status
+		if r.Answer.Status = x.status; r.Answer.Begin.IsZero() {
+			r.Answer.Begin = time.Now()
+		}
 		if room := x.c.s.opt.BodyLimit - len(r.Answer.Head); room > 0 {
 			r.Answer.Head = append(r.Answer.Head, p[:min(len(p), room)]...)
 		}

@@ -72,6 +72,7 @@ type Answer struct {
 	Head   []byte    // of the final response as written; for Raw, all that was written
 	Body   []byte    // its first Options.BodyLimit bytes, without the chunked coding
 	Size   int64     // of the body as far as it was written
+	Begin  time.Time // when the head of the final response was about to be written
 	End    time.Time // when the exchange was over
 }
 

@@ -347,6 +347,9 @@ func (x *exchange) more(up *upstreamConn) ([]byte, error) {
 			up.sock.readWithin(x.srv.timeouts.Silence)
 		}
 		n, err := up.rd.Fill()
+		if x.screen.held > 0 && isTimeout(err) {
+			n, err = up.fillNow() // what came while the processor was elsewhere is not late
+		}
 		switch {
 		case err == nil:
 			err = x.screenMore(up, n)

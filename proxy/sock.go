@@ -34,6 +34,8 @@ type sock struct {
 	n    int
 	err  error
 
+	polling bool // reads take what is there: see poll
+
 	// Of the write under way. A tls.Conn may write of its own while it is read.
 	writing  sync.Mutex
 	rest     []byte
@@ -69,23 +71,21 @@ func (s *sock) ready(fd uintptr) bool {
 
 // ReadInto makes a sock the Source of a Reader.
 func (s *sock) ReadInto(r *http1.Reader) (int, error) {
-	if s.raw == nil {
-		n, err := s.Conn.Read(r.Space())
-		r.Stored(n)
-		if n > 0 {
-			err = nil
-		}
-		return n, err
+	switch {
+	case s.polling:
+		return s.poll(r)
+	case s.raw == nil:
+		return s.readConn(r)
 	}
 	s.into = r
 	return s.stored(s.raw.Read(s.readyCB))
 }
 
-// poll reads what is there into r and returns errWouldBlock if nothing is.
+// poll reads what is there into r, whatever deadline has passed, and returns errWouldBlock if nothing is.
 func (s *sock) poll(r *http1.Reader) (int, error) {
 	if s.raw == nil {
 		s.Conn.SetReadDeadline(time.Now().Add(time.Millisecond))
-		n, err := s.ReadInto(r)
+		n, err := s.readConn(r)
 		s.readBy = time.Time{}
 		s.Conn.SetReadDeadline(time.Time{})
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -94,8 +94,17 @@ func (s *sock) poll(r *http1.Reader) (int, error) {
 		return n, err
 	}
 	s.into = r
-	// Control and not Read: a deadline that has passed while the connection lay idle is of no account.
-	return s.stored(s.raw.Control(s.pollCB))
+	return s.stored(s.raw.Control(s.pollCB)) // Read would look at the deadline first
+}
+
+// readConn reads where one cannot wait without a buffer.
+func (s *sock) readConn(r *http1.Reader) (int, error) {
+	n, err := s.Conn.Read(r.Space())
+	r.Stored(n)
+	if n > 0 {
+		err = nil
+	}
+	return n, err
 }
 
 // stored ends a read in which ready was called, unless err says that it was not.

@@ -154,6 +154,29 @@ func TestAlive(t *testing.T) {
 	}
 }
 
+// TestFillNow: what has come is read after its time, too, and nothing is waited for.
+func TestFillNow(t *testing.T) {
+	server, c := tlsPair(t)
+	if _, err := c.fillNow(); !isTimeout(err) {
+		t.Fatalf("nothing came, but %v", err)
+	}
+	server.Write([]byte("late"))
+	waitReadable(t, c)
+	c.sock.readBy = time.Time{}
+	c.sock.readWithin(time.Nanosecond)
+	if _, err := c.rd.Fill(); !isTimeout(err) {
+		t.Fatalf("read after the deadline: %v", err)
+	}
+	if _, err := c.fillNow(); err != nil || string(c.rd.Buffered()) != "late" {
+		t.Fatalf("%q, %v", c.rd.Buffered(), err)
+	}
+	c.sock.readWithin(time.Minute)
+	server.Write([]byte("r"))
+	if _, err := c.rd.Fill(); err != nil || string(c.rd.Buffered()) != "later" {
+		t.Fatalf("%q, %v", c.rd.Buffered(), err)
+	}
+}
+
 // TestAliveLeftover: bytes that the TLS layer holds back behind a response are seen, though the socket is empty.
 func TestAliveLeftover(t *testing.T) {
 	server, c := tlsPair(t)

@@ -265,6 +265,13 @@ func (c *upstreamConn) ReadInto(r *http1.Reader) (int, error) {
 	}
 }
 
+// fillNow puts what is there into the Reader, whatever deadline has passed.
+func (c *upstreamConn) fillNow() (int, error) {
+	c.sock.polling = true
+	defer func() { c.sock.polling = false }()
+	return c.rd.Fill()
+}
+
 // pending reports whether the tls.Conn may have something to say without more bytes from the network.
 func (c *upstreamConn) pending() bool { return c.more || len(c.sock.stash.Buffered()) > 0 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -106,6 +107,16 @@ func kept(t *testing.T, m *Matcher, text []byte, cut func() int) {
 	}
 }
 
+// covers reports whether a text is masked wherever want is.
+func covers(masked, want []byte) bool {
+	for i := range want {
+		if want[i] == '*' && masked[i] != '*' {
+			return false
+		}
+	}
+	return true
+}
+
 func check(t *testing.T, secrets []Secret, text []byte, seed uint64) {
 	t.Helper()
 	m := New(secrets)
@@ -120,10 +131,13 @@ func check(t *testing.T, secrets []Secret, text []byte, seed uint64) {
 	if found := m.Find(text); (found >= 0) != (n > 0) {
 		t.Fatalf("found %d in %q", found, text)
 	}
+	endsInEscape := slices.ContainsFunc(m.patterns, func(p pattern) bool {
+		return unfinished([]byte(p.text), percentEscapes|jsonEscapes) > 0
+	})
 	r := rand.New(rand.NewPCG(seed, 1))
 	for _, cut := range []func() int{func() int { return 1 }, func() int { return 2 }, func() int { return 7 },
 		func() int { return r.IntN(5) }, func() int { return r.IntN(50) }, func() int { return r.IntN(1 + len(text)) }} {
-		if pieces, _ := inPieces(m, text, cut); !bytes.Equal(pieces, want) {
+		if pieces, _ := inPieces(m, text, cut); !bytes.Equal(pieces, want) && !(endsInEscape && covers(pieces, want)) {
 			t.Fatalf("%+v\n in %q\ngot %q in pieces\nnot %q", secrets, text, pieces, want)
 		}
 		kept(t, m, text, cut)

@@ -7,6 +7,9 @@ package redact
 // at the very end, as long as only such bytes follow as patterns have; and the beginning of an escape. That is no
 // longer than patterns are, and from its fifth byte on it tells whoever watches for the delay nothing about the secret.
 // A piece that ends in a line break, as an event does, has no such end.
+//
+// The end of a piece is read as if nothing followed: a secret that ends like the beginning of an escape, as in a backslash,
+// is masked there even if the next piece makes it another escape.
 type Stream struct {
 	M *Matcher
 
