@@ -54,6 +54,22 @@ func TestReaderMovesUp(t *testing.T) {
 	}
 }
 
+// TestReaderBuffers: a read that fills its buffer is answered by a large one, until less than a small one comes.
+func TestReaderBuffers(t *testing.T) {
+	r := NewReader(nil)
+	for i, step := range []struct{ stored, next int }{
+		{1, SmallBuffer}, {SmallBuffer - 1, SmallBuffer}, {SmallBuffer, LargeBuffer}, {0, LargeBuffer},
+		{SmallBuffer, LargeBuffer}, {SmallBuffer - 1, SmallBuffer},
+	} {
+		r.Space()
+		r.Stored(step.stored)
+		r.Discard()
+		if got := len(r.Space()); got != step.next {
+			t.Errorf("%d: after %d bytes a buffer of %d, want %d", i, step.stored, got, step.next)
+		}
+	}
+}
+
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }

@@ -36,7 +36,7 @@ func TestRequest(t *testing.T) {
 		t.Errorf("Line = %q", got)
 	}
 	if string(q.Method) != "POST" || string(q.Target) != "/a/b?c=d" || q.Minor != 1 || q.Framing != Length || q.Length != 12 ||
-		q.Persistent() || !q.Named([]byte("x-hop")) || q.Named([]byte("X-A")) {
+		q.Persistent() || !q.HasConnection() || !q.Named([]byte("x-hop")) || q.Named([]byte("X-A")) {
 		t.Errorf("got %+v", q)
 	}
 }
@@ -76,6 +76,9 @@ func TestRequestFraming(t *testing.T) {
 		}
 	}
 	var q Request
+	if _, err := q.Parse(crlf("GET / HTTP/1.0\n\n"), &testLimits); err != nil || q.HasConnection() {
+		t.Errorf("no Connection field: %v, %v", q.HasConnection(), err)
+	}
 	if _, err := q.Parse(crlf("POST / HTTP/1.0\nTransfer-Encoding: chunked\n\n"), &testLimits); err != nil || q.Framing != BadEncoding {
 		t.Errorf("HTTP/1.0 with Transfer-Encoding: %v, %v", q.Framing, err)
 	}
@@ -151,6 +154,14 @@ func TestRequestMalformed(t *testing.T) {
 	}
 }
 
+func TestEqualFold(t *testing.T) {
+	for p, want := range map[string]bool{"AZ-@[": true, "az-@[": true, "az-`[": false, "az-@{": false, "az-@": false} {
+		if EqualFold([]byte(p), "az-@[") != want {
+			t.Errorf("%q: %v", p, !want)
+		}
+	}
+}
+
 func isMalformed(err error) bool { _, ok := err.(Malformed); return ok }
 
 func TestRequestHosts(t *testing.T) {
@@ -211,8 +222,9 @@ func TestRequestByteByByte(t *testing.T) {
 	if n, err := q.Parse(head, &testLimits); n != len(head) || err != nil {
 		t.Fatalf("whole: %d, %v", n, err)
 	}
-	if n, err := q.Parse(head, &testLimits); n != len(head) || err != nil {
-		t.Fatalf("another after it: %d, %v", n, err)
+	short := len(crlf("GET / HTTP/1.1\nHost: h\n\n"))
+	if n, err := q.Parse(append(crlf("GET / HTTP/1.1\nHost: h\n\n"), head...), &testLimits); n != short || err != nil {
+		t.Fatalf("a shorter one after it: %d, %v", n, err)
 	}
 }
 

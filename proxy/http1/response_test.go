@@ -151,6 +151,9 @@ func TestChunks(t *testing.T) {
 		{"3\r\nabc\r\n0\r\n\r\nnext", "abc", "next"},
 		{"03\r\nabc\r\n000\r\n\r\n", "abc", ""},
 		{"A\r\n0123456789\r\na\r\n9876543210\r\n0\r\n\r\n", "01234567899876543210", ""},
+		{"F\r\n0123456789abcde\r\n0\r\n\r\n", "0123456789abcde", ""},
+		{"000000000000003\r\nabc\r\n0\r\n\r\n", "abc", ""},
+		{"3;" + strings.Repeat("x", maxChunkExtension) + "\r\nabc\r\n0\r\n\r\n", "abc", ""},
 		{"3;a=b;c=\"d e\"\r\nabc\r\n0;last\r\n\r\n", "abc", ""},
 	} {
 		for split := 1; split <= len(test.raw); split++ {
@@ -201,6 +204,9 @@ func TestTrailer(t *testing.T) {
 	m, err := tr.Parse(p[n:], &testLimits)
 	if err != nil || len(tr.Fields) != 2 || string(p[n+m:]) != "next" {
 		t.Fatalf("Parse = %d, %v, %v", m, err, tr.Fields)
+	}
+	if m, err := tr.Parse([]byte("X: y\r\n\r\n"), &testLimits); m != 8 || err != nil || len(tr.Fields) != 1 {
+		t.Errorf("another after it: %d, %v, %v", m, err, tr.Fields)
 	}
 	if b.EndTrailer(); !b.Done() {
 		t.Error("not done")
