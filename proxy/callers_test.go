@@ -35,7 +35,7 @@ func basic(s string) string { return "Basic " + base64.StdEncoding.EncodeToStrin
 
 // TestClientTokenForms: a client token is taken in every form, and nothing else is.
 func TestClientTokenForms(t *testing.T) {
-	c := callersOf(t, "one:1\ntwo\n\n "+strings.Repeat("x", maxClientToken)+"\r\n", `, "strip_headers": ["X-Mine"]`)
+	c := callersOf(t, "one:1\ntwo\n!~\n\n "+strings.Repeat("x", maxClientToken)+"\r\n", `, "strip_headers": ["X-Mine"]`)
 	for line, want := range map[string]bool{
 		"Authorization: two":                                                true,
 		"Authorization: Bearer two":                                         true,
@@ -47,17 +47,18 @@ func TestClientTokenForms(t *testing.T) {
 		"Authorization: " + basic("x:one:1"):                                true,
 		"Authorization: " + strings.TrimRight(basic("x:two"), "="):          true,
 		"Authorization: " + basic("x:"+strings.Repeat("x", maxClientToken)): true,
-		"X-Mine: two":                        true,
-		"ApiKey: two":                        true,
-		"Authorization: Bearer one":          false,
-		"Authorization: Bearer two two":      false,
-		"Authorization: Bearer TWO":          false,
-		"Authorization: Bearer":              false,
-		"Authorization: Basic":               false,
-		"Authorization: Basic %":             false,
-		"Authorization: " + basic(""):        false,
-		"Authorization: " + basic("x:two "):  false,
-		"Authorization: " + basic("x:y:two"): false,
+		"Authorization: Bearer !~":                                          true,
+		"X-Mine: two":                                                       true,
+		"ApiKey: two":                                                       true,
+		"Authorization: Bearer one":                                         false,
+		"Authorization: Bearer two two":                                     false,
+		"Authorization: Bearer TWO":                                         false,
+		"Authorization: Bearer":                                             false,
+		"Authorization: Basic":                                              false,
+		"Authorization: Basic %":                                            false,
+		"Authorization: " + basic(""):                                       false,
+		"Authorization: " + basic("x:two "):                                 false,
+		"Authorization: " + basic("x:y:two"):                                false,
 		"Authorization: Bearer " + base64.StdEncoding.EncodeToString([]byte("two")): false,
 		"Authorization: " + basic(strings.Repeat("x", 4*maxClientToken)+":two"):     false,
 		"X-Other: two": false,

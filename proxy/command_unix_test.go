@@ -70,6 +70,10 @@ func TestRenewal(t *testing.T) {
 	put(t, filepath.Join(dir, "token"), "first-token")
 	s := newServer(t, Options{}, `{"routes": [{"path": "/a/", "upstream": "https://h", "auth_scheme": "Bearer",
 		"token_command": ["sh", "-c", "cd `+dir+`; echo run >>runs; cat token"]}]}`)
+	src := s.sources.inOrder()[0]
+	if src.TTL != DefaultTokenTTL {
+		t.Errorf("its token is used for %v", src.TTL)
+	}
 	refused := func() {
 		old := s.table.Load().routes[0]
 		var all sync.WaitGroup
@@ -93,10 +97,58 @@ func TestRenewal(t *testing.T) {
 		t.Errorf("%q after %q", injected(s), runs)
 	}
 	// A minute later it may run again.
-	src := s.sources.inOrder()[0]
-	src.command.renewed = src.command.renewed.Add(-renewEvery)
+	src.command.renewed, src.command.until = src.command.renewed.Add(-renewEvery), time.Time{}
+	for range 100 {
+		old.renew[0]()
+	}
+	if injected(s) != "second-token" {
+		t.Errorf("a token that is not used any more was renewed: %q", injected(s))
+	}
 	refused()
-	if injected(s) != "third-token" {
+	if injected(s) != "third-token" || time.Until(src.command.until) < DefaultTokenTTL/2 {
+		t.Errorf("%q until %v", injected(s), src.command.until)
+	}
+	over := make(chan struct{})
+	go func() {
+		s.commands.Wait()
+		close(over)
+	}()
+	select {
+	case <-over:
+	case <-time.After(10 * time.Second):
+		t.Error("a run that is over is waited for")
+	}
+	s.Shutdown(context.Background())
+}
+
+// TestRenewalOfWhatIsGone: what comes of a run whose route is gone in the meantime is of no account.
+func TestRenewalOfWhatIsGone(t *testing.T) {
+	dir := t.TempDir()
+	gate := filepath.Join(dir, "gate")
+	s := newServer(t, Options{Getenv: func(string) string { return "of-a-variable" }}, `{"routes": [{"path": "/a/", "upstream": "https://h", "auth_scheme": "Bearer",
+		"token_command": ["sh", "-c", "cd `+dir+`; test ! -e gate || read x <gate; echo of-a-command"]}]}`)
+	if err := syscall.Mkfifo(gate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	renew, done := s.table.Load().routes[0].renew[0], make(chan struct{})
+	go func() {
+		renew()
+		close(done)
+	}()
+	w, err := os.OpenFile(gate, os.O_WRONLY, 0) // once the command reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := ParseConfig("f", []byte(one("", "")))
+	if err == nil {
+		err = s.Load(c)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	<-done
+	if injected(s) != "of-a-variable" {
 		t.Errorf("%q", injected(s))
 	}
 	s.Shutdown(context.Background())

@@ -1,8 +1,13 @@
 package proxy
 
 import (
+	"bufio"
+	"io"
 	"net"
+	"net/http"
+	"runtime"
 	"testing"
+	"time"
 )
 
 // TestRestful: an agent makes room for others only if it did nothing but wait between two sweeps, not if the sweeps found
@@ -20,6 +25,142 @@ func TestRestful(t *testing.T) {
 		a.served.Store(step.served)
 		if a.sweep(); a.restful.Load() != step.want {
 			t.Errorf("step %d: %v, want %v", i, !step.want, step.want)
+		}
+	}
+}
+
+// TestTelling: the operator is told of a thing at once, and then of no other like it for a minute.
+func TestTelling(t *testing.T) {
+	var told telling
+	first := time.Unix(40, 0)
+	for i, step := range []struct {
+		after time.Duration
+		want  bool
+	}{
+		{0, true}, {0, false}, {tellEvery, false}, {tellEvery + 1, true}, {tellEvery + 1, false}, {2*tellEvery + 1, false}, {2*tellEvery + 2, true},
+	} {
+		if got := told.at(first.Add(step.after)); got != step.want {
+			t.Errorf("step %d: %v", i, got)
+		}
+	}
+}
+
+// TestMakeRoom: who waits for a place costs few of those that do nothing theirs, and the more the more places there are.
+func TestMakeRoom(t *testing.T) {
+	for places, want := range map[int]int{1: 1, 15: 1, 16: 2, 31: 2, 32: 3} {
+		s := New(Options{Limits: Limits{Agents: places}})
+		var others []net.Conn
+		for range 10 {
+			c, other := net.Pipe()
+			a := newAgent(s, c)
+			a.restful.Store(true)
+			s.enter(a)
+			others = append(others, other)
+		}
+		s.makeRoom()
+		closed := 0
+		for _, other := range others {
+			other.SetReadDeadline(time.Unix(1, 0))
+			if _, err := other.Read(make([]byte, 1)); err == io.EOF {
+				closed++
+			}
+		}
+		if closed != want {
+			t.Errorf("of %d places %d become free, want %d", places, closed, want)
+		}
+	}
+}
+
+// TestServedFromTheDoor: who got a place after a while is one of those that are served, whom a drain waits for.
+func TestServedFromTheDoor(t *testing.T) {
+	s := New(Options{Limits: Limits{Agents: 1}})
+	addr, _ := serve(t, s)
+	s.crowd.places <- struct{}{}
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	by := time.Now().Add(10 * time.Second)
+	conn.SetDeadline(by)
+	atDoor := func(n int) {
+		for len(s.crowd.doors) != n {
+			if time.Now().After(by) {
+				t.Fatalf("%d are at the door, want %d", len(s.crowd.doors), n)
+			}
+			runtime.Gosched()
+		}
+	}
+	ask := func() {
+		io.WriteString(conn, "GET /none HTTP/1.1\r\nHost: x\r\n\r\n")
+	}
+	ask()
+	atDoor(1)
+	<-s.crowd.places
+	atDoor(0)
+	br := bufio.NewReader(conn)
+	for range 2 {
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil || resp.StatusCode != 404 {
+			t.Fatal(resp, err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		ask()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.agents); n != 1 {
+		t.Errorf("%d are known", n)
+	}
+}
+
+// closing tells of a connection that is closed.
+type closing struct {
+	net.Conn
+	closed chan struct{}
+}
+
+func (c closing) Close() error {
+	select {
+	case c.closed <- struct{}{}:
+	default:
+	}
+	return c.Conn.Close()
+}
+
+// TestTurnedAway: who is turned away is told so, its connection is closed then, and how long that took is told of.
+func TestTurnedAway(t *testing.T) {
+	var told []Event
+	s := New(Options{Observer: func(e *Event) { told = append(told, *e) }})
+	conn, other := net.Pipe()
+	c := closing{conn, make(chan struct{}, 1)}
+	go func() {
+		defer other.Close()
+		if resp, err := http.ReadResponse(bufio.NewReader(other), nil); err != nil || resp.StatusCode != 503 {
+			t.Error(resp, err)
+		}
+	}()
+	newAgent(s, c).turnAway(&refuseBusy)
+	if len(c.closed) == 0 || len(told) != 1 || told[0].Duration <= 0 || told[0].Refusal != refuseBusy.Code {
+		t.Errorf("closed %d, told %+v", len(c.closed), told)
+	}
+}
+
+// TestDrainEndsQuietTunnels: in a drain a WebSocket ends in which nothing has passed for a while, and no other.
+func TestDrainEndsQuietTunnels(t *testing.T) {
+	for _, test := range []struct{ draining, quiet, ends bool }{{false, true, false}, {true, false, false}, {true, true, true}} {
+		conn, _ := net.Pipe()
+		s, tun := New(Options{}), new(tunnel)
+		a := newAgent(s, conn)
+		s.draining.Store(test.draining)
+		heard := time.Now().Add(time.Hour) // whatever the machine does meanwhile
+		if test.quiet {
+			heard = time.Now().Add(-quietFor - time.Second)
+		}
+		tun.heard.Store(heard.UnixNano())
+		a.tunnel.Store(tun)
+		if a.sweep(); a.isGone() != test.ends {
+			t.Errorf("%+v: ended %v", test, a.isGone())
 		}
 	}
 }

@@ -164,7 +164,7 @@ func (h *homing) appendField(p []byte, f *http1.Field) []byte {
 
 // appendWeak appends an entity tag as a weak one (RFC 9110, section 8.8.3). What is written wrong stays as it is.
 func appendWeak(p, tag []byte) []byte {
-	if len(tag) > 0 && tag[0] == '"' {
+	if bytes.HasPrefix(tag, []byte{'"'}) {
 		p = append(p, "W/"...)
 	}
 	return append(p, tag...)
@@ -172,10 +172,10 @@ func appendWeak(p, tag []byte) []byte {
 
 // appendLink appends a Link with what stands between angle brackets mapped (RFC 8288, section 3).
 func (h *homing) appendLink(p, v []byte) []byte {
-	for len(v) > 0 {
+	for {
 		n := bytes.IndexAny(v, `<"`)
 		if n < 0 {
-			break
+			return append(p, v...)
 		}
 		end := len(v)
 		if v[n] == '"' {
@@ -191,7 +191,6 @@ func (h *homing) appendLink(p, v []byte) []byte {
 		p = h.appendURL(p, v[n:end])
 		v = v[end:]
 	}
-	return append(p, v...)
 }
 
 // quoted returns the length of the quoted-string at the start of v, up to the end of v where it has none.
@@ -215,7 +214,7 @@ func (h *homing) appendChallenges(p, v []byte) []byte {
 		n := 1
 		switch c := v[0]; {
 		case c == '"':
-			if n = quoted(v); realm && n > 2 && v[n-1] == '"' && hasScheme(v[1:]) {
+			if n = quoted(v); realm && v[n-1] == '"' && hasScheme(v[1:]) {
 				p = append(p, '"')
 				p = h.appendURL(p, v[1:n-1])
 				p, v, realm = append(p, '"'), v[n:], false

@@ -135,12 +135,18 @@ func TestMapFields(t *testing.T) {
 		{`Link: <a>; title="x \" <https://api.test/v1/x>, ", <https://api.test/v1/y>`, `Link: <a>; title="x \" <https://api.test/v1/x>, ", <http://p:9099/api/y>`},
 		{"Link: <https://api.test/v1/a,b;c>", "Link: <http://p:9099/api/a,b;c>"},
 		{"Link: <https://api.test/v1/x", "Link: <http://p:9099/api/x"},
+		{"Link: <>; rel=self, <https://api.test/v1/x>", "Link: <>; rel=self, <http://p:9099/api/x>"},
+		{`Link: <a>; title="", <https://api.test/v1/x>; rel="b"`, `Link: <a>; title="", <http://p:9099/api/x>; rel="b"`},
 		{"Link: >https://api.test/v1/x<", "Link: >https://api.test/v1/x<"},
 		{`Link: <a>; rel="`, `Link: <a>; rel="`},
 		{`Link: <a>; rel="\`, `Link: <a>; rel="\`},
 		{`WWW-Authenticate: Bearer realm="https://api.test/v1/token",service="https://api.test/v1/x"`, `WWW-Authenticate: Bearer realm="http://p:9099/api/token",service="https://api.test/v1/x"`},
 		{`www-authenticate: Basic realm = "x", Bearer scope="realm=", REALM="https://files.test:8443/t?a"`, `www-authenticate: Basic realm = "x", Bearer scope="realm=", REALM="http://p:9099/files/t?a"`},
 		{`WWW-Authenticate: Basic realm="/v1/x"`, `WWW-Authenticate: Basic realm="/v1/x"`},
+		{`WWW-Authenticate: Basic realm="", Bearer realm="https://api.test/v1/x"`, `WWW-Authenticate: Basic realm="", Bearer realm="http://p:9099/api/x"`},
+		{`WWW-Authenticate: Basic realm="x" "https://api.test/v1/x"`, `WWW-Authenticate: Basic realm="x" "https://api.test/v1/x"`},
+		{`WWW-Authenticate: Basic realm="https://api.test/v1/x" "https://api.test/v1/x"`, `WWW-Authenticate: Basic realm="http://p:9099/api/x" "https://api.test/v1/x"`},
+		{`WWW-Authenticate: realm="`, `WWW-Authenticate: realm="`},
 		{`WWW-Authenticate: Basic xrealm="https://api.test/v1/x", y="\", realm=\"https://api.test/v1/x"`, `WWW-Authenticate: Basic xrealm="https://api.test/v1/x", y="\", realm=\"https://api.test/v1/x"`},
 		{`WWW-Authenticate: Basic realm="https://api.test/v1/x`, `WWW-Authenticate: Basic realm="https://api.test/v1/x`},
 		{`WWW-Authenticate: Bearer realm="https://api.test/v1/\"x"`, `WWW-Authenticate: Bearer realm="http://p:9099/api/\"x"`},
@@ -227,4 +233,13 @@ func FuzzMapURL(f *testing.F) {
 			t.Fatalf("%q became %q", u, got)
 		}
 	})
+}
+
+// TestWeak: a strong entity tag becomes a weak one; what is none stays as it is.
+func TestWeak(t *testing.T) {
+	for tag, want := range map[string]string{`"a"`: `W/"a"`, `""`: `W/""`, `W/"a"`: `W/"a"`, "a": "a", "": ""} {
+		if got := string(appendWeak(nil, []byte(tag))); got != want {
+			t.Errorf("%s: %s, want %s", tag, got, want)
+		}
+	}
 }

@@ -59,6 +59,11 @@ func TestMeter(t *testing.T) {
 
 	const mib = 1 << 20
 	m = testMeter(RouteLimits{BytesPerDay: 24 * mib})
+	m.moved(24*mib-1, now)
+	enter(m, "", 0)
+	m.moved(1, now)
+	enter(m, "limit-bytes", 1)
+	m = testMeter(RouteLimits{BytesPerDay: 24 * mib})
 	m.moved(23*mib, now)
 	enter(m, "", 0)
 	m.moved(3*mib, now) // what was under way goes on
@@ -158,5 +163,22 @@ func TestMeterWhileItGoes(t *testing.T) {
 	}
 	if n := m.open.Load(); n != 0 {
 		t.Errorf("%d are under way", n)
+	}
+}
+
+// TestSettle: what comes on the connection after an exchange is none of its route's meter.
+func TestSettle(t *testing.T) {
+	conn, _ := net.Pipe()
+	a, m := newAgent(New(Options{}), conn), testMeter(RouteLimits{Concurrent: 1})
+	for range 2 {
+		if r, _ := m.enter(time.Now()); r != nil {
+			t.Fatal(r.Message)
+		}
+		a.tally.meter = m
+		a.settle()
+		a.settle() // of an exchange without a meter
+		if n := m.open.Load(); n != 0 {
+			t.Fatalf("%d are under way", n)
+		}
 	}
 }

@@ -181,11 +181,7 @@ func (x *exchange) relay(up *upstreamConn) ending {
 func (x *exchange) relayAsItComes(up *upstreamConn, body *http1.Body) error {
 	for !body.Done() && x.agentErr == nil {
 		if body.InTrailer() {
-			if err := x.readTrailer(up); err != nil {
-				return err
-			}
-			body.EndTrailer()
-			return nil
+			return x.readTrailer(up)
 		}
 		p, err := x.more(up)
 		if err == io.EOF && body.UntilClose() {
@@ -266,9 +262,7 @@ func (x *exchange) relayMapped(up *upstreamConn, body *http1.Body, old bool) err
 	}
 	if body.InTrailer() {
 		x.out = append(x.out, "0\r\n"...)
-		err = x.readTrailer(up)
-		body.EndTrailer()
-		return err
+		return x.readTrailer(up)
 	}
 	x.out = append(x.out, "0\r\n\r\n"...)
 	return nil

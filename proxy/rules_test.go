@@ -48,6 +48,7 @@ func TestDeny(t *testing.T) {
 		`POST /keys;x\y`:               false,
 		"GET /users/%61/b/tokens":      true,
 		"POST /keys%3fx/y":             false,
+		"POST /keys/%3fx/y":            false,
 		"POST /keys%23":                false,
 		"POST /keys.":                  false,
 		"POST /keys%20":                false,
@@ -127,6 +128,8 @@ func TestAllow(t *testing.T) {
 		"GET /":                       true,
 		"GET /other":                  false,
 		"DELETE /v1/messages":         true,
+		"BREW /v1/messages":           false,
+		"BREW /v1/models/x":           false,
 		"GET /filesystem/secret/file": false,
 	} {
 		if got := r.passes(request); got != want {

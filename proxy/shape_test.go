@@ -77,3 +77,29 @@ func TestAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// TestErrorTypes: the types that a client is told are those of the API whose client it is.
+func TestErrorTypes(t *testing.T) {
+	for _, test := range []struct {
+		status            int
+		anthropic, openAI string
+	}{
+		{400, "invalid_request_error", "invalid_request_error"},
+		{401, "authentication_error", "authentication_error"},
+		{403, "permission_error", "permission_error"},
+		{404, "not_found_error", "not_found_error"},
+		{405, "invalid_request_error", "invalid_request_error"},
+		{413, "request_too_large", "invalid_request_error"},
+		{414, "invalid_request_error", "invalid_request_error"},
+		{429, "rate_limit_error", "rate_limit_error"},
+		{500, "api_error", "server_error"},
+		{502, "api_error", "server_error"},
+		{503, "overloaded_error", "server_error"},
+		{504, "timeout_error", "server_error"},
+	} {
+		r := &Refusal{Status: test.status}
+		if a, o := anthropicTypes.of(r), openAITypes.of(r); a != test.anthropic || o != test.openAI {
+			t.Errorf("%d: %s, %s", test.status, a, o)
+		}
+	}
+}

@@ -37,8 +37,8 @@ func (b *Body) Done() bool {
 	return false
 }
 
-// InTrailer reports whether what follows is a trailer section that is not empty: read it with Trailer.Parse, then call
-// EndTrailer.
+// InTrailer reports whether what follows is a trailer section that is not empty: read it with Trailer.Parse, and call
+// EndTrailer before the body is asked anything more.
 func (b *Body) InTrailer() bool { return b.kind == chunkedBody && b.chunks.state == chunkTrailer }
 
 // EndTrailer tells that the trailer section was read; the body is then done.

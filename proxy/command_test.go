@@ -1,0 +1,39 @@
+package proxy
+
+import (
+	"testing"
+	"time"
+)
+
+// When a command is run again, and when its token has had its time.
+
+func TestCommandIsDue(t *testing.T) {
+	at := time.Now()
+	for _, test := range []struct {
+		ttl     time.Duration
+		failed  bool // the run at the time 0
+		after   time.Duration
+		again   time.Duration // 0: when somebody else says
+		expired bool
+	}{
+		{16 * time.Minute, false, 0, 12 * time.Minute, false},
+		{16 * time.Minute, false, 11 * time.Minute, time.Minute, false},
+		{16 * time.Minute, false, 12 * time.Minute, 4 * time.Minute, false}, // it is running again
+		{16 * time.Minute, false, 15 * time.Minute, time.Minute, false},
+		{16 * time.Minute, false, 16 * time.Minute, 0, true},
+		{4 * time.Minute, true, 0, 15 * time.Second, false},
+		{4 * time.Minute, true, 10 * time.Second, 5 * time.Second, false},
+		{time.Hour, true, 0, time.Minute, false},
+	} {
+		src := &source{TokenSource: TokenSource{Command: []string{"x"}, TTL: test.ttl}, command: new(command)}
+		src.command.running = make(chan struct{}) // so that nothing is run
+		if !test.failed {
+			src.value.state = tokenSet
+		}
+		src.command.gave(src.value, test.ttl, at)
+		again, expired := New(Options{}).tend(src, at.Add(test.after))
+		if again != test.again || expired != test.expired || expired && src.value.state == tokenSet {
+			t.Errorf("%+v: again after %v, expired %v", test, again, expired)
+		}
+	}
+}
