@@ -8,12 +8,13 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// The operator's port, as a scenario asks it.
+// The operator's port, as a scenario asks it, and where it cannot be.
 
 var adminLine = regexp.MustCompile(`(?m)^cred-proxy: admin on (?:http://([^/]+)/|unix:(.+))$`)
 
@@ -91,4 +92,39 @@ func askAdmin(client *http.Client, method, host, path string) (string, error) {
 	resp.Header.Del("Date")
 	err = resp.Header.Write(&head)
 	return fmt.Sprintf("%s %s\n%s\n%s", resp.Proto, resp.Status, strings.ReplaceAll(head.String(), "\r", ""), body), err
+}
+
+// TestApart: the operator's port is nowhere where agents connect, however both are written.
+func TestApart(t *testing.T) {
+	tcp := func(ip string) net.Addr { return &net.TCPAddr{IP: net.ParseIP(ip), Port: 80} }
+	unix := func(path string) net.Addr { return &net.UnixAddr{Name: path, Net: "unix"} }
+	for _, test := range []struct {
+		address string
+		agents  net.Addr
+		want    string
+	}{
+		{"127.0.0.1:80", tcp("127.0.0.1"), "admin: 127.0.0.1:80 is where agents connect"},
+		{"127.0.0.1:80", tcp("0.0.0.0"), "admin: 127.0.0.1:80 is where agents connect"},
+		{"127.0.0.1:80", tcp("::"), "admin: 127.0.0.1:80 is where agents connect"},
+		{"0.0.0.0:80", tcp("127.0.0.1"), "admin: 0.0.0.0:80 is where agents connect"},
+		{"[::]:80", tcp("127.0.0.1"), "admin: [::]:80 is where agents connect"},
+		{":80", tcp("127.0.0.1"), "admin: :80 is where agents connect"},
+		{"127.0.0.1:80", tcp("127.0.0.2"), ""},
+		{"127.0.0.1:81", tcp("127.0.0.1"), ""},
+		{":81", tcp("0.0.0.0"), ""},
+		{":80", unix("/80"), ""},
+		{"unix:/a/b", unix("/a/b"), "admin: unix:/a/b is where agents connect"},
+		{"unix:/a/../a/b", unix("/a/b"), "admin: unix:/a/../a/b is where agents connect"},
+		{"unix:/a/b", unix("/a/c"), ""},
+		{"unix:127.0.0.1:80", tcp("127.0.0.1"), ""},
+		{"nonsense", tcp("127.0.0.1"), `admin: "nonsense" is neither host:port nor unix:/path`},
+	} {
+		got := ""
+		if err := apart(test.address, test.agents); err != nil {
+			got = err.Error()
+		}
+		if got != test.want {
+			t.Errorf("%s and agents on %s: %q, want %q", test.address, test.agents, got, test.want)
+		}
+	}
 }

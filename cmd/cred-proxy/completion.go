@@ -139,12 +139,6 @@ complete -F _cred_proxy cred-proxy
 
 // bashWords sets the variables that say what can stand in c.
 func bashWords(c completed) string {
-	var b strings.Builder
-	assign := func(name string, words []string) {
-		if len(words) > 0 {
-			fmt.Fprintf(&b, " %s='%s'", name, strings.Join(words, " "))
-		}
-	}
 	var flags, words []string
 	for _, f := range c.flags {
 		flags = append(flags, "-"+f.Name)
@@ -152,11 +146,12 @@ func bashWords(c completed) string {
 	for _, w := range c.words {
 		words = append(words, w.text)
 	}
-	assign("flags", flags)
+	var b strings.Builder
+	fmt.Fprintf(&b, " flags='%s'", strings.Join(flags, " "))
 	if c.text == "" {
 		b.WriteString("; ((COMP_CWORD > 1)) ||") // a command comes first or not at all
 	}
-	assign("words", words)
+	fmt.Fprintf(&b, " words='%s'", strings.Join(words, " "))
 	if c.file {
 		b.WriteString(" file=1")
 	}
@@ -172,7 +167,7 @@ func writeZsh(w io.Writer, line []completed) {
 		} else {
 			fmt.Fprint(w, "\t*)\n")
 		}
-		if len(c.words) > 0 {
+		if c.words != nil {
 			fmt.Fprint(w, "\t\tif ((CURRENT == 2)); then\n\t\t\tlocal -a offers=(")
 			for _, word := range c.words {
 				fmt.Fprintf(w, "\n\t\t\t\t'%s:%s'", word.text, strings.ReplaceAll(word.about, "'", `'\''`))

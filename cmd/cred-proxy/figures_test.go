@@ -241,7 +241,7 @@ func leftIn(t *testing.T, p *process) (left, string) {
 	if _, err := p.wait(); err != nil {
 		t.Fatal(err)
 	}
-	goroutines := regexp.MustCompile(`(?m)^goroutine [1-9]\d* .*\[`).FindAllString(p.stderr.String(), -1)
+	goroutines := regexp.MustCompile(`(?m)^goroutine \d+ .*\[`).FindAllString(p.stderr.String(), -1)
 	_, dump, _ := strings.Cut(p.stderr.String(), "SIGQUIT")
 	return left{descriptors, len(goroutines)}, dump
 }

@@ -36,7 +36,7 @@ func (p *program) health(args []string) int {
 			address, _, _ = strings.Cut(string(b), "\n")
 		}
 	}
-	if err := askHealth(address, request, judge); err != nil {
+	if err := askHealth(address, request, judge, healthWithin); err != nil {
 		p.say("not ready: %v", err)
 		return exitFailed
 	}
@@ -44,18 +44,14 @@ func (p *program) health(args []string) int {
 	return exitOK
 }
 
-// askHealth asks at an address that somebody listens on and judges the answer.
-func askHealth(address, request string, judge func(*http.Response) error) error {
+// askHealth asks at an address that somebody listens on, and judges an answer that comes within a time. A connection to
+// 0.0.0.0 or :: is one to this machine (net.Dial).
+func askHealth(address, request string, judge func(*http.Response) error, within time.Duration) error {
 	network := "tcp"
 	if path, ok := strings.CutPrefix(address, unixPrefix); ok {
 		network, address = "unix", path
-	} else if host, port, err := net.SplitHostPort(address); err == nil {
-		if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-			host = map[bool]string{true: "127.0.0.1", false: "::1"}[ip.To4() != nil]
-		}
-		address = net.JoinHostPort(host, port)
 	}
-	by := time.Now().Add(healthWithin)
+	by := time.Now().Add(within)
 	conn, err := (&net.Dialer{Deadline: by}).Dial(network, address)
 	if err != nil {
 		return err

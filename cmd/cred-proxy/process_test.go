@@ -240,16 +240,17 @@ func (s *scene) run(ts *testscript.TestScript, p *process) {
 	})
 }
 
-// cmdDemo starts the program's demo in the background and waits until its tour
-// is over. $PROXY is then the host:port that it says it listens on.
+// cmdDemo starts the program's demo in the background and waits until a line of
+// its tour matches, or until that is over. $PROXY is then the host:port that it
+// says it listens on.
 //
-//	demo [ARG...]
+//	demo [REGEXP]
 func cmdDemo(ts *testscript.TestScript, neg bool, args []string) {
-	usage(ts, neg, "demo [ARG...]")
+	usage(ts, neg || len(args) > 1, "demo [REGEXP]")
 	s := of(ts)
-	p, err := launch(ts.MkAbs("."), s.environ(ts), append([]string{"demo"}, args...)...)
+	p, err := launch(ts.MkAbs("."), s.environ(ts), "demo")
 	ts.Check(err)
-	err = p.waitLine(p.stdout, regexp.MustCompile(`^ *curl `), 1)
+	err = p.waitLine(p.stdout, regexp.MustCompile(append(args, `^ *curl `)[0]), 1)
 	if url := regexp.MustCompile(`http://(127\.0\.0\.1:\d+)`).FindStringSubmatch(p.stdout.String()); url != nil {
 		p.addr = url[1]
 	}
