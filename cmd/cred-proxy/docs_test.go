@@ -359,11 +359,14 @@ func readFile(t *testing.T, name string) string {
 }
 
 // testSources are the tests of a package.
-func testSources(t *testing.T, dir string) string {
+func testSources(t *testing.T, dir string) string { return allText(t, dir+"/*_test.go") }
+
+// allText is the text of all files that a pattern names, of which there must be some.
+func allText(t *testing.T, pattern string) string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(dir), "*_test.go"))
+	files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
 	if err != nil || len(files) == 0 {
-		t.Fatal("no tests in", dir, err)
+		t.Fatalf("nothing is %s: %v", pattern, err)
 	}
 	var all strings.Builder
 	for _, f := range files {

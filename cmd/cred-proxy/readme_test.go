@@ -101,22 +101,7 @@ func readmeRows(t *testing.T, heading string, columns int) (rows []string) {
 }
 
 // allScripts returns the text of all scenarios.
-func allScripts(t *testing.T) string {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join("..", "..", "testdata", "scripts", "*.txtar"))
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scenarios", err)
-	}
-	var all strings.Builder
-	for _, f := range files {
-		text, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all.Write(text)
-	}
-	return all.String()
-}
+func allScripts(t *testing.T) string { return allText(t, "testdata/scripts/*.txtar") }
 
 // TestSecurityProofs: what SECURITY.md names as a proof is there.
 func TestSecurityProofs(t *testing.T) {
