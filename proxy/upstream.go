@@ -49,13 +49,9 @@ type upstream struct {
 
 func newUpstream(o origin, t *Timeouts, roots *x509.CertPool) (*upstream, error) {
 	u := &upstream{origin: o, timeouts: t, roots: roots, kept: &kept{max: maxIdleUpstream}}
-	target := &url.URL{Scheme: o.scheme(), Host: net.JoinHostPort(o.host, o.port)}
 	var err error
-	if u.proxy, err = http.ProxyFromEnvironment(&http.Request{URL: target}); err != nil {
-		return nil, fmt.Errorf("proxy for %s: %w", o.authority(), withoutURL(err))
-	}
-	if u.proxy != nil && u.proxy.Scheme != "http" && u.proxy.Scheme != "https" {
-		return nil, fmt.Errorf("proxy for %s: scheme %q is not http or https", o.authority(), u.proxy.Scheme)
+	if u.proxy, err = o.wayOut(); err != nil {
+		return nil, fmt.Errorf("proxy for %s: %w", o.authority(), err)
 	}
 	if o.tls {
 		if roots == nil {
@@ -72,6 +68,35 @@ func newUpstream(o origin, t *Timeouts, roots *x509.CertPool) (*upstream, error)
 		}
 	}
 	return u, nil
+}
+
+// wayOut returns the proxy that the environment names for an origin, or nil for none. Whether NO_PROXY exempts the origin
+// is net/http's to say; but that takes what it cannot parse for no proxy at all, and so for another way out than the one
+// that was asked for. No error has the value in it: that may hold a password.
+func (o origin) wayOut() (*url.URL, error) {
+	name := strings.ToUpper(o.scheme()) + "_PROXY"
+	if os.Getenv(name) == "" {
+		name = strings.ToLower(name)
+	}
+	value := os.Getenv(name)
+	if value == "" {
+		return nil, nil
+	}
+	if !strings.Contains(value, "://") {
+		value = "http://" + value
+	}
+	proxy, err := url.Parse(value)
+	if err != nil || proxy.Hostname() == "" {
+		return nil, fmt.Errorf("%s is not the URL of a proxy", name)
+	}
+	target := &url.URL{Scheme: o.scheme(), Host: net.JoinHostPort(o.host, o.port)}
+	if applies, err := http.ProxyFromEnvironment(&http.Request{URL: target}); applies == nil {
+		return nil, err
+	}
+	if proxy.Scheme != "http" && proxy.Scheme != "https" {
+		return nil, fmt.Errorf("scheme %q is not http or https", proxy.Scheme)
+	}
+	return proxy, nil
 }
 
 // warmRoots has the system's roots read before the first handshake asks for them, and gives back what that took: it is
@@ -344,14 +369,6 @@ func (c *upstreamConn) free() {
 	c.close()
 	c.rd.Discard()
 	c.sock.stash.Discard()
-}
-
-// withoutURL takes the URL out of an error of net/url: it may hold a password.
-func withoutURL(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
-	}
-	return errors.New("cannot be parsed")
 }
 
 // isTimeout reports whether an error says that something took too long.
