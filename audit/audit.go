@@ -4,12 +4,8 @@
 package audit
 
 import (
-	"context"
 	"io"
 	"log/slog"
-	"net"
-	"net/netip"
-	"sync"
 
 	"credproxy/proxy"
 )
@@ -38,59 +34,14 @@ func Level(e *proxy.Event) slog.Level {
 // Observer returns one that writes a line to w for each exchange that has at least that level. Whatever the agent chose
 // is quoted as the format wants it: a line has one end.
 func Observer(w io.Writer, f Format, level slog.Level) proxy.Observer {
-	o := &slog.HandlerOptions{Level: level, ReplaceAttr: onlyOurs}
-	var h slog.Handler = slog.NewTextHandler(w, o)
-	if f == JSON {
-		h = slog.NewJSONHandler(w, o)
-	}
-	ctx := context.Background()
 	return func(e *proxy.Event) {
-		level := Level(e)
-		if !h.Enabled(ctx, level) {
+		if Level(e) < level {
 			return
 		}
-		// A group without a name is its members; a Record that has more than five of its own allocates.
-		a := attrs.Get().(*[13]slog.Attr)
-		*a = [...]slog.Attr{
-			slog.String("id", e.ID.String()),
-			slog.String("route", e.Route),
-			slog.String("method", e.Method),
-			slog.String("path", e.Path),
-			slog.Int("status", e.Status),
-			slog.String("refusal", e.Refusal),
-			slog.Int64("bytes_in", e.BytesIn),
-			slog.Int64("bytes_out", e.BytesOut),
-			slog.Float64("first_byte_ms", float64(e.FirstByte.Microseconds())/1e3),
-			slog.Float64("duration_ms", float64(e.Duration.Microseconds())/1e3),
-			slog.Bool("reused", e.Connection == "reused"),
-			slog.String("peer", peer(e)),
-			slog.Int("redactions", e.Redactions),
-		}
-		r := slog.NewRecord(e.Time, level, "", 0)
-		r.AddAttrs(slog.Attr{Value: slog.GroupValue(a[:]...)})
-		h.Handle(ctx, r) // a Sink has no errors
-		*a = [13]slog.Attr{}
-		attrs.Put(a)
+		l := lines.Get().(*line)
+		l.json = f == JSON
+		l.exchange(e)
+		w.Write(l.buf) // a Sink has no errors
+		lines.Put(l)
 	}
-}
-
-var attrs = sync.Pool{New: func() any { return new([13]slog.Attr) }}
-
-// onlyOurs leaves out what slog adds besides the time.
-func onlyOurs(_ []string, a slog.Attr) slog.Attr {
-	if a.Key == slog.LevelKey || a.Key == slog.MessageKey {
-		return slog.Attr{}
-	}
-	return a
-}
-
-func peer(e *proxy.Event) string {
-	if e.Peer == nil {
-		return ""
-	}
-	if a, ok := e.Peer.(*net.TCPAddr); ok {
-		addr := a.AddrPort()
-		return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()).String()
-	}
-	return e.Peer.String()
 }

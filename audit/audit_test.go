@@ -2,8 +2,10 @@ package audit
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -63,26 +65,70 @@ func TestLevels(t *testing.T) {
 	}
 }
 
-// FuzzLine: whatever is in an Event makes one line, with the keys that it must have and no other.
+// FuzzLine: whatever is in an Event makes one line, with the keys that it must have and no other, and it says what slog's
+// handlers would say: in JSON of any text, in the other format byte by byte where the text is ASCII.
 func FuzzLine(f *testing.F) {
-	f.Add("/a\n{\"id\":1}", "/r\\", "x\x1b[31m")
-	f.Add("/a status=200 refusal=\"", "\u2028", "\xff\xfe\x85")
-	f.Fuzz(func(t *testing.T, path, route, method string) {
+	f.Add("/a\n{\"id\":1}", "/r\\", "x\x1b[31m", int64(1), int64(0))
+	f.Add("/a status=200 refusal=\"", "\u2028", "\xff\xfe\x85", int64(999_999_999), int64(1e15))
+	f.Add("/a?b=c", "", "GET", int64(-1), int64(1e12))
+	f.Fuzz(func(t *testing.T, path, route, method string, n, ns int64) {
 		e := anEvent()
 		e.Path, e.Route, e.Method = path, route, method
+		e.BytesIn, e.Duration = n, time.Duration(ns)
 		for _, format := range []Format{JSON, Text} {
 			var b bytes.Buffer
 			Observer(&b, format, slog.LevelInfo)(e)
 			if bytes.Count(b.Bytes(), []byte("\n")) != 1 || b.Bytes()[b.Len()-1] != '\n' || bytes.ContainsAny(b.Bytes(), "\r\x00\x1b") {
 				t.Fatalf("%s: %q", format, b.String())
 			}
+			want := bySlog(e, format)
 			if format == JSON {
 				if got := keysOf(t, b.Bytes()); !slices.Equal(got, keys) {
 					t.Fatalf("%q", got)
 				}
+				if got, want := valuesOf(t, b.Bytes()), valuesOf(t, want); !maps.Equal(got, want) {
+					t.Fatalf("%v, slog says %v", got, want)
+				}
+			} else if !bytes.Equal(b.Bytes(), want) && isVisible(path+route+method) && !bytes.Contains(want, []byte("e+")) {
+				t.Fatalf("%sslog says:\n%s", b.String(), want)
 			}
 		}
 	})
+}
+
+// bySlog is the line that slog makes of an Event.
+func bySlog(e *proxy.Event, f Format) []byte {
+	var b bytes.Buffer
+	o := &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.LevelKey || a.Key == slog.MessageKey {
+			return slog.Attr{}
+		}
+		return a
+	}}
+	var h slog.Handler = slog.NewTextHandler(&b, o)
+	if f == JSON {
+		h = slog.NewJSONHandler(&b, o)
+	}
+	r := slog.NewRecord(e.Time, slog.LevelInfo, "", 0)
+	r.Add("id", e.ID.String(), "route", e.Route, "method", e.Method, "path", e.Path, "status", e.Status, "refusal", e.Refusal,
+		"bytes_in", e.BytesIn, "bytes_out", e.BytesOut, "first_byte_ms", float64(e.FirstByte.Microseconds())/1e3,
+		"duration_ms", float64(e.Duration.Microseconds())/1e3, "reused", e.Connection == "reused", "peer", e.Peer.String(),
+		"redactions", e.Redactions)
+	h.Handle(context.Background(), r)
+	return b.Bytes()
+}
+
+// valuesOf are the values of a JSON object without any in them.
+func valuesOf(t *testing.T, object []byte) (values map[string]any) {
+	t.Helper()
+	if err := json.Unmarshal(object, &values); err != nil {
+		t.Fatalf("%v: %s", err, object)
+	}
+	return values
+}
+
+func isVisible(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // keysOf are the keys of a JSON object, in their order.

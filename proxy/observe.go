@@ -48,8 +48,15 @@ type ID uint64
 
 // String is sixteen hexadecimal digits.
 func (id ID) String() string {
-	var b [8]byte
-	return string(hex.AppendEncode(make([]byte, 0, 16), binary.BigEndian.AppendUint64(b[:0], uint64(id))))
+	b, _ := id.AppendText(make([]byte, 0, 16))
+	return string(b)
+}
+
+// AppendText is an [encoding.TextAppender] of what String returns; there are no errors.
+func (id ID) AppendText(b []byte) ([]byte, error) {
+	var octets [8]byte
+	binary.BigEndian.PutUint64(octets[:], uint64(id))
+	return hex.AppendEncode(b, octets[:]), nil
 }
 
 // IDField is the response field of a refusal that holds its ID, where there is an Observer that can know it.
