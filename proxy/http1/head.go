@@ -101,23 +101,23 @@ func (h *head) parseFields(p []byte, limit int) error {
 		i := bytes.IndexByte(p, '\n') + 1
 		line := p[:i]
 		p = p[i:]
-		colon := bytes.IndexByte(line, ':')
-		if colon < 0 || !all(line[:colon], tokenByte) {
+		name, value, ok := bytes.Cut(line, []byte(":"))
+		if !ok || !all(name, tokenByte) {
 			switch {
 			case line[0] == ' ' || line[0] == '\t':
 				return Malformed("a folded header line")
-			case colon < 0:
+			case !ok:
 				return Malformed("a header field without a colon")
 			}
 			return Malformed("a header field name that is not a token")
 		}
-		value := trim(line[colon+1 : len(line)-2])
+		value = trim(value[:len(value)-len("\r\n")])
 		for _, c := range value {
 			if class[c]&valueByte == 0 {
 				return Malformed("a control byte in a header field value")
 			}
 		}
-		f := Field{Line: line, Name: line[:colon], Value: value}
+		f := Field{Line: line, Name: name, Value: value}
 		h.Fields = append(h.Fields, f)
 		h.note(f)
 	}

@@ -94,9 +94,10 @@ func (r *Reader) Space() []byte {
 		r.w = copy(r.buf, r.buf[r.r:r.w])
 		r.r = 0
 	default:
-		larger := TakeBuffer(true)
-		if len(r.buf) >= LargeBuffer {
-			ReturnBuffer(larger)
+		var larger []byte
+		if len(r.buf) < LargeBuffer {
+			larger = TakeBuffer(true)
+		} else {
 			larger = make([]byte, 2*len(r.buf))
 		}
 		copy(larger, r.buf)

@@ -52,17 +52,30 @@ func TestReaderMovesUp(t *testing.T) {
 	if len(r.buf) > LargeBuffer {
 		t.Errorf("grew to %d", len(r.buf))
 	}
+	r = NewReader(nil)
+	r.Space()
+	r.Stored(SmallBuffer)
+	r.Consume(1)
+	if n := len(r.Space()); n != 1 || len(r.buf) != SmallBuffer {
+		t.Errorf("a byte that is consumed of a full buffer makes room for %d in %d", n, len(r.buf))
+	}
+	r.Stored(1)
+	if n := len(r.Space()); n != LargeBuffer-SmallBuffer {
+		t.Errorf("where all of a full buffer is wanted, there is room for %d behind it", n)
+	}
 }
 
 // TestReaderBuffers: a read that fills its buffer is answered by a large one, until less than a small one comes.
 func TestReaderBuffers(t *testing.T) {
 	r := NewReader(nil)
-	for i, step := range []struct{ stored, next int }{
-		{1, SmallBuffer}, {SmallBuffer - 1, SmallBuffer}, {SmallBuffer, LargeBuffer}, {0, LargeBuffer},
-		{SmallBuffer, LargeBuffer}, {SmallBuffer - 1, SmallBuffer},
+	for i, step := range []struct{ before, stored, next int }{
+		{0, 1, SmallBuffer}, {0, SmallBuffer - 1, SmallBuffer}, {0, SmallBuffer, LargeBuffer}, {0, 0, LargeBuffer},
+		{0, SmallBuffer, LargeBuffer}, {0, SmallBuffer - 1, SmallBuffer}, {10, SmallBuffer - 10, LargeBuffer},
 	} {
-		r.Space()
-		r.Stored(step.stored)
+		for _, n := range []int{step.before, step.stored} {
+			r.Space()
+			r.Stored(n)
+		}
 		r.Discard()
 		if got := len(r.Space()); got != step.next {
 			t.Errorf("%d: after %d bytes a buffer of %d, want %d", i, step.stored, got, step.next)

@@ -46,7 +46,7 @@ func (q *Request) Parse(p []byte, lim *Limits) (int, error) {
 	line := p[:bytes.IndexByte(p, '\n')-1]
 	i := bytes.IndexByte(line, ' ')
 	j := bytes.LastIndexByte(line, ' ')
-	if i < 0 || i == j {
+	if i == j { // one, or none
 		return 0, Malformed("a request line that is not method, target and version")
 	}
 	q.Method, q.Target = line[:i], line[i+1:j]
@@ -132,37 +132,32 @@ func (q *Request) checkHost() error {
 
 // isHost reports whether v is uri-host [ ":" port ] (RFC 3986, section 3.2.2), or empty.
 func isHost(v []byte) bool {
-	host := v
-	if len(v) > 0 && v[0] == '[' {
-		address, port, ok := bytes.Cut(v[1:], []byte("]"))
+	if literal, ok := bytes.CutPrefix(v, []byte("[")); ok {
+		address, port, ok := bytes.Cut(literal, []byte("]"))
 		for _, c := range address {
 			if class[c]&hexByte == 0 && c != ':' && c != '.' {
 				return false
 			}
 		}
-		host, v = nil, port
-		if !ok || len(address) == 0 || len(v) > 0 && v[0] != ':' {
+		if !ok || len(address) == 0 || len(port) > 0 && port[0] != ':' {
+			return false
+		}
+		v = port
+	}
+	_, port, _ := bytes.Cut(v, []byte(":"))
+	for _, c := range port {
+		if c < '0' || c > '9' {
 			return false
 		}
 	}
-	if i := bytes.IndexByte(v, ':'); i >= 0 {
-		for _, c := range v[i+1:] {
-			if c < '0' || c > '9' {
-				return false
-			}
-		}
-		if host != nil {
-			host = v[:i]
-		}
-	}
-	for i, c := range host {
+	for i, c := range v { // in a port there is nothing of what follows
 		switch {
 		case c == '%':
-			if i+2 >= len(host) || class[host[i+1]]&class[host[i+2]]&hexByte == 0 {
+			if i+2 >= len(v) || class[v[i+1]]&class[v[i+2]]&hexByte == 0 {
 				return false
 			}
 		case c == '/' || c == '?' || c == '@' || c == '\\' || c == '"' || c == '<' || c == '>' || c == '^' || c == '`' ||
-			c == '{' || c == '|' || c == '}' || c == '[' || c == ']' || c == '#' || c <= ' ' || c >= 0x7f:
+			c == '{' || c == '|' || c == '}' || c == '[' || c == ']' || c == '#' || c <= ' ' || c > '~':
 			return false
 		}
 	}

@@ -35,9 +35,31 @@ func TestRequest(t *testing.T) {
 	if got := string(q.Fields[1].Line); got != "X-A:  padded \t\r\n" {
 		t.Errorf("Line = %q", got)
 	}
-	if string(q.Method) != "POST" || string(q.Target) != "/a/b?c=d" || q.Minor != 1 || q.Framing != Length || q.Length != 12 ||
-		q.Persistent() || !q.HasConnection() || !q.Named([]byte("x-hop")) || q.Named([]byte("X-A")) {
+	if string(q.Method) != "POST" || string(q.Target) != "/a/b?c=d" || string(q.Host) != "h:1" || q.Minor != 1 || q.Framing != Length || q.Length != 12 ||
+		q.Expect || q.Persistent() || !q.HasConnection() || !q.Named([]byte("x-hop")) || q.Named([]byte("X-A")) {
 		t.Errorf("got %+v", q)
+	}
+	// Nothing of it is left in the next one, which has none of its fields.
+	if _, err := q.Parse(crlf("GET / HTTP/1.0\n\n"), &testLimits); err != nil || len(q.Fields) > 0 || len(q.Host) > 0 || q.Minor != 0 ||
+		q.Framing != NoBody || q.Length != 0 || q.HasConnection() {
+		t.Errorf("the one after it: %+v, %v", q, err)
+	}
+}
+
+// TestRequestExpect: only this field with this value says that the agent waits, and only in HTTP/1.1.
+func TestRequestExpect(t *testing.T) {
+	for head, want := range map[string]bool{
+		"POST / HTTP/1.1\nHost: h\nExpect: 100-continue\n\n": true,
+		"POST / HTTP/1.1\nHost: h\nEXPECT: 100-Continue\n\n": true,
+		"POST / HTTP/1.0\nHost: h\nExpect: 100-continue\n\n": false,
+		"POST / HTTP/1.1\nHost: h\nExpect: 101-continue\n\n": false,
+		"POST / HTTP/1.1\nHost: h\nAccept: 100-continue\n\n": false,
+		"POST / HTTP/1.1\nHost: h\n\n":                       false,
+	} {
+		var q Request
+		if _, err := q.Parse(crlf(head), &testLimits); err != nil || q.Expect != want {
+			t.Errorf("%q: %v, %v", head, q.Expect, err)
+		}
 	}
 }
 
@@ -55,6 +77,8 @@ func TestRequestFraming(t *testing.T) {
 		{"Content-Length: -5\n", BadLength},
 		{"Content-Length: 1_0\n", BadLength},
 		{"Content-Length: 0x5\n", BadLength},
+		{"Content-Length: 1/\n", BadLength},
+		{"Content-Length: 1:\n", BadLength},
 		{"Content-Length: 5 5\n", BadLength},
 		{"Content-Length: 5, 5\n", BadLength},
 		{"Content-Length:\n", BadLength},
@@ -76,9 +100,6 @@ func TestRequestFraming(t *testing.T) {
 		}
 	}
 	var q Request
-	if _, err := q.Parse(crlf("GET / HTTP/1.0\n\n"), &testLimits); err != nil || q.HasConnection() {
-		t.Errorf("no Connection field: %v, %v", q.HasConnection(), err)
-	}
 	if _, err := q.Parse(crlf("POST / HTTP/1.0\nTransfer-Encoding: chunked\n\n"), &testLimits); err != nil || q.Framing != BadEncoding {
 		t.Errorf("HTTP/1.0 with Transfer-Encoding: %v, %v", q.Framing, err)
 	}
@@ -107,7 +128,7 @@ func TestRequestMalformed(t *testing.T) {
 		raw []string // with Host: h in place of "^"
 	}{
 		{"the request does not begin with a method", []string{
-			" GET / HTTP/1.1\r\n^\r\n", "\r\nGET / HTTP/1.1\r\n^\r\n", "\x16\x03\x01",
+			" GET / HTTP/1.1\r\n^\r\n", "\r\nGET / HTTP/1.1\r\n^\r\n", "\x16\x03\x01", "\x16",
 		}},
 		{"a request line that is not method, target and version", []string{
 			"GET /\r\n^\r\n", "GET\r\n^\r\n", "GET\t/\tHTTP/1.1\r\n^\r\n",
@@ -141,7 +162,7 @@ func TestRequestMalformed(t *testing.T) {
 			"GET / HTTP/1.1\r\n^X: a\rb\r\n\r\n", "GET / HTTP/1.1\r\n^X: a\x00b\r\n\r\n",
 			"GET / HTTP/1.1\r\n^X: a\x7fb\r\n\r\n", "GET / HTTP/1.1\r\n^X: a\x01\r\n\r\n",
 		}},
-		{"no Host field", []string{"GET / HTTP/1.1\r\n\r\n"}},
+		{"no Host field", []string{"GET / HTTP/1.1\r\n\r\n", "GET / HTTP/1.1\r\nHots: h\r\n\r\n"}},
 		{"more than one Host field", []string{"GET / HTTP/1.1\r\n^^\r\n"}},
 	} {
 		for _, raw := range test.raw {
@@ -168,7 +189,7 @@ func TestRequestHosts(t *testing.T) {
 	for want, hosts := range map[error][]string{
 		nil: {
 			"h", "h:80", "h:", "", "1.2.3.4:9", "[::1]", "[::1]:80", "[::ffff:1.2.3.4]", "[ABCDEF::]",
-			"a_b.c-d", "h%41", "h%Aa:1", "[::1]:", ":1",
+			"a_b.c-d", "h%41", "h%Aa:1", "[::1]:", ":1", "~h", "h~:0",
 		},
 		Malformed("a Host field that is not a host"): {
 			"a b", "a/b", "u@h", "h:port", "h:1:2", "h:1/", "h:/",

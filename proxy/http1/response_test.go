@@ -32,6 +32,9 @@ func TestResponse(t *testing.T) {
 		{"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n", true, 200, "OK", Body{}, true},
 		{"HTTP/1.1 204 No Content\nContent-Length: 5\n\n", false, 204, "No Content", Body{}, true},
 		{"HTTP/1.1 304 Not Modified\nContent-Length: 5\n\n", false, 304, "Not Modified", Body{}, true},
+		{"HTTP/1.1 100 Continue\n\n", false, 100, "Continue", Body{}, true},
+		{"HTTP/1.1 199 X\nContent-Length: 5\n\n", false, 199, "X", Body{}, true},
+		{"HTTP/1.1 999 X\nContent-Length: 5\n\n", false, 999, "X", LengthBody(5), true},
 		{"HTTP/1.1 103 Early Hints\nLink: </a>\n\n", false, 103, "Early Hints", Body{}, true},
 	} {
 		var s Response
@@ -44,39 +47,51 @@ func TestResponse(t *testing.T) {
 		if s.Status != test.status || string(s.Reason) != test.reason || s.Body(test.head) != test.body || s.Persistent() != test.keep {
 			t.Errorf("%q: %d %q %+v %v", test.raw, s.Status, s.Reason, s.Body(test.head), s.Persistent())
 		}
+		if s.Chunked() != strings.Contains(test.raw, "chunked") {
+			t.Errorf("%q: chunked is %v", test.raw, s.Chunked())
+		}
 	}
 }
 
 func TestResponseMalformed(t *testing.T) {
-	for _, raw := range []string{
-		"HTTP/1.1 200 OK\n\n",
-		"HTTP/1.1 200 OK\r\nX: a\n\r\n",
-		"HTTP/1.1 20 OK\r\n\r\n",
-		"HTTP/1.1 2000 OK\r\n\r\n",
-		"HTTP/1.1 +20 OK\r\n\r\n",
-		"HTTP/1.1 099 OK\r\n\r\n",
-		"HTTP/1.1  200 OK\r\n\r\n",
-		"HTTP/1.1\t200 OK\r\n\r\n",
-		"HTTP/2.0 200 OK\r\n\r\n",
-		"HTTP/1.2 200 OK\r\n\r\n",
-		"HTTP/1.1 200 O\x00K\r\n\r\n",
-		"HTTP/1.1 200 O\rK\r\n\r\n",
-		"ICY 200 OK\r\n\r\n",
-		"H\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nX : y\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
-		"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
-		"\x15\x03\x01",
+	for _, test := range []struct {
+		why Malformed
+		raw []string
+	}{
+		{"the response does not begin with HTTP/1", []string{"ICY 200 OK\r\n\r\n", "\x15\x03\x01", "\x15"}},
+		{"a line ends in a bare LF", []string{"HTTP/1.1 200 OK\n\n", "HTTP/1.1 200 OK\r\nX: a\n\r\n"}},
+		{"a status line that is not version, status code and reason", []string{
+			"H\r\n\r\n", "HTTP/1.1 20\r\n\r\n", "HTTP/1.1\t200 OK\r\n\r\n",
+		}},
+		{"a version other than HTTP/1.1 and HTTP/1.0", []string{"HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.2 200 OK\r\n\r\n"}},
+		{"a status code that is not three digits", []string{
+			"HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1 +20 OK\r\n\r\n", "HTTP/1.1  200 OK\r\n\r\n",
+			"HTTP/1.1 20: OK\r\n\r\n",
+		}},
+		{"a status code below 100", []string{"HTTP/1.1 099 OK\r\n\r\n"}},
+		{"a control byte in the reason phrase", []string{
+			"HTTP/1.1 200 O\x00K\r\n\r\n", "HTTP/1.1 200 O\rK\r\n\r\n", "HTTP/1.1 200 \x7f\r\n\r\n",
+		}},
+		{"a header field name that is not a token", []string{"HTTP/1.1 200 OK\r\nX : y\r\n\r\n"}},
+		{"a folded header line", []string{"HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n"}},
+		{"a Content-Length that is not one number", []string{
+			"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n",
+			"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n",
+		}},
+		{"Transfer-Encoding with Content-Length, or in HTTP/1.0", []string{
+			"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+			"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+		}},
+		{"a Transfer-Encoding other than chunked", []string{
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+			"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+		}},
 	} {
-		var s Response
-		if _, err := s.Parse([]byte(raw), &testLimits); !isMalformed(err) {
-			t.Errorf("%q: %v, want Malformed", raw, err)
+		for _, raw := range test.raw {
+			var s Response
+			if _, err := s.Parse([]byte(raw), &testLimits); err != test.why {
+				t.Errorf("%q: %v, want %v", raw, err, test.why)
+			}
 		}
 	}
 }
