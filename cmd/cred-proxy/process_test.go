@@ -24,6 +24,7 @@ type process struct {
 	cmd            *exec.Cmd
 	addr           string // the first that it listens on, once start has returned
 	stdout, stderr *output
+	log            io.Closer     // the other end of its stderr
 	exited         chan struct{} // closed once it is gone and all of its output is read
 }
 
@@ -94,7 +95,7 @@ func follow(cmd *exec.Cmd) (*process, error) {
 			return nil, err
 		}
 		o := &output{changed: make(chan struct{})}
-		*s.out = o
+		*s.out, p.log = o, pipe
 		following.Go(func() { o.follow(pipe) })
 	}
 	dieWithParent(p.cmd)
@@ -282,6 +283,14 @@ func cmdProxylog(ts *testscript.TestScript, neg bool, args []string) {
 	if err := p.waitLine(p.stderr, re, count); err != nil {
 		ts.Fatalf("%v\n%s", err, p.stderr)
 	}
+}
+
+// cmdUnheard has nobody read the program's standard error any more.
+//
+//	unheard
+func cmdUnheard(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg || len(args) != 0, "unheard")
+	ts.Check(running(ts).log.Close())
 }
 
 // cmdSuccessor starts the program once more, beside the one that runs, and

@@ -99,6 +99,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	// The program.
 	"proxy":     cmdProxy,
 	"proxylog":  cmdProxylog,
+	"unheard":   cmdUnheard,
 	"signal":    cmdSignal,
 	"stopped":   cmdStopped,
 	"successor": cmdSuccessor,

@@ -33,6 +33,7 @@ func (p *program) serve(args []string) int {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, slices.Concat(stopSignals, reloadSignals, reopenSignals)...)
 	defer signal.Stop(signals)
+	outlivePipes()
 
 	p.fitDescriptors(&o.limits)
 	logs, err := p.openLogs(o)
