@@ -63,7 +63,6 @@ func cmdListen(ts *testscript.TestScript, neg bool, args []string) {
 		if old {
 			l.tls.MinVersion, l.tls.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
 		}
-		ts.Check(of(ts).trust(cert.ca))
 	}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)

@@ -35,6 +35,10 @@ func (p *program) serve(args []string) int {
 	defer signal.Stop(signals)
 	outlivePipes()
 
+	trusted, err := namedRoots(p.getenv)
+	if err != nil {
+		return p.fail(err)
+	}
 	p.fitDescriptors(&o.limits)
 	logs, err := p.openLogs(o)
 	if err != nil {
@@ -44,7 +48,7 @@ func (p *program) serve(args []string) int {
 	var srv *proxy.Server
 	adm := newAdmin(p, o, func() proxy.Status { return srv.Status() })
 	srvOptions := proxy.Options{Timeouts: o.timeouts, Limits: o.limits, Peers: o.peers, Getenv: p.getenv, Observer: logs.observer,
-		Poll: o.poll, Watch: o.watch, Warn: func(s string) { p.say("%s", s) }}
+		RootCAs: trusted, Poll: o.poll, Watch: o.watch, Warn: func(s string) { p.say("%s", s) }}
 	if adm != nil {
 		srvOptions.Observer, srvOptions.Progress = proxy.Observers(logs.observer, adm.Finished), adm.Progress
 		defer adm.Close()
