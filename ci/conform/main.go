@@ -13,6 +13,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -60,6 +61,8 @@ type result struct {
 	Rule     string `json:"rule"`
 	Result   string `json:"result"`           // pass, FAIL or skip
 	Reason   string `json:"reason,omitempty"` // the first line that failed, or why it was skipped
+
+	Seconds float64 `json:"seconds"` // that it took, beside others
 }
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -155,7 +158,10 @@ func judge(ctx context.Context, dir, bin string, chosen []*result, timeout time.
 	out, err := cmd.Output()
 	said, failed := map[string]*strings.Builder{}, map[string]bool{}
 	for line := range bytes.Lines(out) {
-		var event struct{ Action, Test, Output string }
+		var event struct {
+			Action, Test, Output string
+			Elapsed              float64
+		}
 		if json.Unmarshal(line, &event) != nil {
 			continue
 		}
@@ -164,6 +170,9 @@ func judge(ctx context.Context, dir, bin string, chosen []*result, timeout time.
 		}
 		said[event.Test].WriteString(event.Output)
 		r := by[event.Test]
+		if r != nil {
+			r.Seconds = event.Elapsed // of the last event: the others have none
+		}
 		switch {
 		case event.Action == "fail" && r == nil:
 			failed[event.Test] = true
@@ -246,7 +255,8 @@ func report(w io.Writer, results []*result, others []string, asJSON bool) error 
 		totals += fmt.Sprintf(", %d skipped", count["skip"])
 	}
 	if !asJSON {
-		fmt.Fprintf(w, "\n%s\n", totals)
+		slowest := slices.MaxFunc(results, func(a, b *result) int { return cmp.Compare(a.Seconds, b.Seconds) })
+		fmt.Fprintf(w, "\nslowest: %s, %.1f s\n%s\n", slowest.Scenario, slowest.Seconds, totals)
 	}
 	if count["FAIL"] > 0 {
 		return errFailed
