@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"path/filepath"
 	"strings"
 
@@ -19,8 +17,7 @@ func newAdmin(p *program, o *options, status func() proxy.Status) *admin.Admin {
 	}
 	b := readBuild()
 	host, _, _ := net.SplitHostPort(o.admin)
-	return admin.New(admin.Options{Status: status, Warn: func(s string) { p.say("%s", s) }, Name: host,
-		Version: b.version, Revision: b.revision})
+	return admin.New(admin.Options{Status: status, Warn: p.warn, Name: host, Version: b.version, Revision: b.revision})
 }
 
 // serveAdmin listens where the operator's port is to be, which is not where agents connect, and serves there from now on.
@@ -45,11 +42,7 @@ func (p *program) serveAdmin(a *admin.Admin, o *options, agents []door) error {
 		}
 	}
 	p.say("admin on %s", said)
-	go func() {
-		if err := a.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			p.say("admin: %v", err)
-		}
-	}()
+	go a.Serve(ln) // until it is closed: what passes, such as too few descriptors, net/http waits for
 	return nil
 }
 

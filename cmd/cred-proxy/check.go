@@ -51,7 +51,7 @@ func (p *program) check(args []string) int {
 		fmt.Fprintf(p.stdout, "leak guard: %s\n", config.LeakGuard)
 	}
 	for _, line := range slices.Compact(slices.Sorted(slices.Values(remarks))) {
-		p.say("%s", line)
+		p.warn(line)
 	}
 	for _, r := range config.ByPrefix() {
 		showDetails(p.stdout, &r, p.getenv)
@@ -73,10 +73,7 @@ func remarksOn(path string, t *proxy.TokenSource, token proxy.TokenStatus) (line
 	if t.Env == "" && token.State != "set" {
 		lines = append(lines, fmt.Sprintf("route %s: %s", path, token.Problem))
 	}
-	if t.File == "" || runtime.GOOS == "windows" {
-		return lines
-	}
-	if info, err := os.Stat(t.File); err == nil && info.Mode()&0o004 != 0 {
+	if info, err := os.Stat(t.File); err == nil && info.Mode()&0o004 != 0 && runtime.GOOS != "windows" {
 		lines = append(lines, fmt.Sprintf("token file %s can be read by every user of this machine (%#o)", t.File, info.Mode().Perm()))
 	}
 	return lines

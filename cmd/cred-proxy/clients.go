@@ -32,10 +32,8 @@ func withUser(p *place, at string) string {
 
 // bare is the proxy's host without its port.
 func (p *place) bare() string {
-	if i := strings.LastIndexByte(p.host, ':'); i >= 0 && !strings.HasSuffix(p.host, "]") {
-		return p.host[:i]
-	}
-	return p.host
+	u := url.URL{Host: p.host}
+	return strings.TrimSuffix(p.host, ":"+u.Port())
 }
 
 // client is one tool, and what it needs in the sandbox to use a route.

@@ -47,7 +47,7 @@ func (p *program) demo(args []string) int {
 		return p.fail(err)
 	}
 	defer up.Close()
-	srv, ln, err := demoProxy(up, p.say)
+	srv, ln, err := demoProxy(up, p.warn)
 	if err != nil {
 		return p.fail(err)
 	}
@@ -91,23 +91,23 @@ func demoFlags(flags *flag.FlagSet) (once *bool) {
 }
 
 // demoProxy returns a server in front of up, and the listener to serve on.
-func demoProxy(up *fakeupstream.Server, say func(string, ...any)) (*proxy.Server, net.Listener, error) {
+func demoProxy(up *fakeupstream.Server, warn func(string)) (*proxy.Server, net.Listener, error) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(up.CAPEM)
 	srv := proxy.New(proxy.Options{
 		Getenv:  func(string) string { return demoToken },
 		RootCAs: roots,
-		Warn:    func(s string) { say("%s", s) },
+		Warn:    warn,
 	})
 	config, err := proxy.ParseConfig("demo", fmt.Appendf(nil,
 		`{"routes": [{"path": "/demo/", "upstream": %q, "auth_scheme": "Bearer", "token_env": "DEMO_TOKEN"}]}`, up.URL))
-	if err != nil {
-		return nil, nil, err
+	if err == nil {
+		err = srv.Load(config)
 	}
-	if err := srv.Load(config); err != nil {
-		return nil, nil, err
+	var ln net.Listener
+	if err == nil {
+		ln, err = net.Listen("tcp", "127.0.0.1:0")
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	return srv, ln, err
 }
 

@@ -36,7 +36,7 @@ func (p *program) env(args []string) int {
 		at = "http://cred-proxy:" + port
 	}
 	at = strings.TrimRight(at, "/")
-	if u, err := url.Parse(at); err != nil || u.Scheme != "http" || u.Host == "" || u.User != nil || u.Path+u.RawQuery+u.Fragment != "" {
+	if u, err := url.Parse(at); err != nil || u.Scheme != "http" || u.Hostname() == "" || u.User != nil || u.Path+u.RawQuery+u.Fragment != "" {
 		return p.usageError("env: -url %q is not of the form http://HOST:PORT", at)
 	}
 	config, err := proxy.LoadConfig(o.routes)
@@ -56,7 +56,7 @@ func (p *program) env(args []string) int {
 		s.add(&routes[i], at, tokens)
 	}
 	for _, line := range s.skipped {
-		p.say("%s", line)
+		p.warn(line)
 	}
 	formats[own.format](p.stdout, &s)
 	return exitOK

@@ -26,8 +26,8 @@ type countValue int
 
 func (v *countValue) String() string { return strconv.Itoa(int(*v)) }
 func (v *countValue) Set(s string) error {
-	n, err := strconv.ParseUint(s, 10, 31)
-	if err != nil || n == 0 || n > 1<<20 {
+	n, _ := strconv.ParseUint(s, 10, 0) // 0 of what is no number, and of a larger one the largest
+	if n == 0 || n > 1<<20 {
 		return fmt.Errorf("%q is not a number in 1 to %d", s, 1<<20)
 	}
 	*v = countValue(n)
@@ -40,7 +40,7 @@ type sizeValue int
 // units are those of a size, the largest first.
 var units = []struct {
 	name string
-	size int
+	size uint64
 }{{"MiB", 1 << 20}, {"KiB", 1 << 10}, {"", 1}}
 
 // minSize and maxSize hold sizes to what works: no client gets along with less, and more would bound nothing.
@@ -48,8 +48,8 @@ const minSize, maxSize = 64, 64 << 20
 
 func (v *sizeValue) String() string {
 	for _, u := range units {
-		if n := int(*v); n != 0 && n%u.size == 0 {
-			return strconv.Itoa(n/u.size) + u.name
+		if n := uint64(*v); n != 0 && n%u.size == 0 {
+			return strconv.FormatUint(n/u.size, 10) + u.name
 		}
 	}
 	return "0"
@@ -61,9 +61,9 @@ func (v *sizeValue) Set(s string) error {
 		if !ok {
 			continue
 		}
-		n, err := strconv.ParseUint(digits, 10, 31)
-		if size := int(n) * u.size; err == nil && n <= maxSize && size >= minSize && size <= maxSize {
-			*v = sizeValue(size)
+		n, _ := strconv.ParseUint(digits, 10, 0) // as above
+		if n <= maxSize/u.size && n*u.size >= minSize {
+			*v = sizeValue(n * u.size)
 			return nil
 		}
 		break

@@ -135,11 +135,7 @@ func listenUnix(path string, mode os.FileMode) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, mode); err != nil {
-		ln.Close()
-		return nil, err
-	}
-	return ln, nil
+	return ln, os.Chmod(path, mode) // without these permissions the program does not serve
 }
 
 // isDead reports whether nobody listens on a socket.
@@ -166,7 +162,7 @@ type modeValue os.FileMode
 
 func (v *modeValue) String() string { return fmt.Sprintf("%04o", uint32(*v)) }
 func (v *modeValue) Set(s string) error {
-	n, err := strconv.ParseUint(s, 8, 32)
+	n, err := strconv.ParseUint(s, 8, 0)
 	if err != nil || n > 0o777 {
 		return fmt.Errorf("%q is not permissions in octal digits, such as 0660", s)
 	}

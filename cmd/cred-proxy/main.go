@@ -77,6 +77,9 @@ func (p *program) say(format string, args ...any) {
 	fmt.Fprintf(p.stderr, "cred-proxy: "+format+"\n", args...)
 }
 
+// warn says what is no format.
+func (p *program) warn(s string) { p.say("%s", s) }
+
 func (p *program) usageError(format string, args ...any) int {
 	p.say(format, args...)
 	fmt.Fprintln(p.stderr, "Run 'cred-proxy help' for usage.")
@@ -89,7 +92,7 @@ func (p *program) fail(err error) int {
 		return p.usageError("%v", usage)
 	}
 	for _, line := range errorLines(err) {
-		p.say("%s", line)
+		p.warn(line)
 	}
 	return exitFailed
 }

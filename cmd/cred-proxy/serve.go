@@ -48,7 +48,7 @@ func (p *program) serve(args []string) int {
 	var srv *proxy.Server
 	adm := newAdmin(p, o, func() proxy.Status { return srv.Status() })
 	srvOptions := proxy.Options{Timeouts: o.timeouts, Limits: o.limits, Peers: o.peers, Getenv: p.getenv, Observer: logs.observer,
-		RootCAs: trusted, Poll: o.poll, Watch: o.watch, Warn: func(s string) { p.say("%s", s) }}
+		RootCAs: trusted, Poll: o.poll, Watch: o.watch, Warn: p.warn}
 	if adm != nil {
 		srvOptions.Observer, srvOptions.Progress = proxy.Observers(logs.observer, adm.Finished), adm.Progress
 		defer adm.Close()

@@ -19,11 +19,12 @@ func activated(getenv func(string) string) (given []net.Listener, err error) {
 	if getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
 		return nil, nil
 	}
-	n, err := strconv.ParseUint(getenv("LISTEN_FDS"), 10, 10)
+	n, err := strconv.ParseUint(getenv("LISTEN_FDS"), 10, 0)
 	if err != nil {
 		return nil, fmt.Errorf("LISTEN_FDS %q is not a number of sockets", getenv("LISTEN_FDS"))
 	}
-	for fd := firstGiven; fd < firstGiven+int(n); fd++ {
+	for i := range n {
+		fd := firstGiven + int(i)
 		if listens, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err != nil || listens == 0 {
 			return given, fmt.Errorf("descriptor %d of LISTEN_FDS is not a socket that listens; with Accept=yes it is not", fd)
 		}
