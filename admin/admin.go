@@ -13,6 +13,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log"
 	"maps"
 	"net"
@@ -81,17 +82,12 @@ func New(o Options) *Admin {
 		WriteTimeout:      writeWithin,
 		IdleTimeout:       30 * time.Second,
 		MaxHeaderBytes:    8 << 10,
-		ErrorLog:          log.New(quiet{}, "", 0), // it would repeat what strangers send
+		ErrorLog:          log.New(io.Discard, "", 0), // it would repeat what strangers send
 	}
 	a.server.Protocols = new(http.Protocols)
 	a.server.Protocols.SetHTTP1(true)
 	return a
 }
-
-// quiet is where net/http's own log goes.
-type quiet struct{}
-
-func (quiet) Write(p []byte) (int, error) { return len(p), nil }
 
 // Drain makes the port say that the proxy is not ready, from now on.
 func (a *Admin) Drain() { a.draining.Store(true) }

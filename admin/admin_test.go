@@ -357,7 +357,9 @@ func TestEvents(t *testing.T) {
 	if len(s.Routes) != 2 || !s.Routes[0].Ready || s.Routes[1].Ready || len(s.Routes[0].Spark) != slots || s.Generation != 3 || len(s.Missing) != 1 || s.Error != "no good" {
 		t.Errorf("%+v", s)
 	}
-	a.Progress(&proxy.Event{ID: 8, Time: time.Now(), Route: "/a/", Method: "POST", Path: "/a/c"})
+	long := "/a/" + strings.Repeat("x", maxPath)
+	a.Progress(&proxy.Event{ID: 10, Time: time.Now(), Route: "/a/", Method: "POST", Path: long})
+	a.Progress(&proxy.Event{ID: 8, Time: time.Now().Add(-time.Second), Route: "/a/", Method: "POST", Path: "/a/c"})
 	a.Finished(&proxy.Event{ID: 9, Time: time.Now(), Status: 404, Refusal: "no-route", Path: "/none"})
 	next("exchanges", &ended)
 	if len(ended) != 1 || ended[0].Refusal != "no-route" {
@@ -365,8 +367,59 @@ func TestEvents(t *testing.T) {
 	}
 	s = stateJSON{}
 	next("state", &s)
-	if len(s.Open) != 1 || s.OpenInAll != 1 || s.Open[0].Path != "/a/c" || s.Routes[0].Open != 1 || len(s.Routes) != 3 || s.Routes[2].Refused != 1 {
+	if len(s.Open) != 2 || s.OpenInAll != 2 || s.Routes[0].Open != 2 || len(s.Routes) != 3 || s.Routes[2].Refused != 1 {
 		t.Errorf("%+v", s)
+	} else if s.Open[0].Path != "/a/c" || s.Open[1].Path != long[:maxPath]+"…" { // the oldest first
+		t.Errorf("%+v", s.Open)
+	}
+}
+
+// TestPagesAreBounded: one page more than there may be is told so, and has no part in what the others take.
+func TestPagesAreBounded(t *testing.T) {
+	a := New(Options{Status: aStatus})
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 20 * time.Second}
+	url := "http://" + serving(t, a) + "/events"
+	for n := range maxPages + 1 {
+		resp, err := client.Get(url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		want := http.StatusOK
+		if n == maxPages {
+			want = http.StatusServiceUnavailable
+		}
+		if resp.StatusCode != want {
+			t.Errorf("page %d: %s", n+1, resp.Status)
+		}
+	}
+}
+
+// TestNoRoutes: a proxy that has not loaded any routes yet is not ready, and says why.
+func TestNoRoutes(t *testing.T) {
+	resp := get(New(Options{Status: func() proxy.Status { return proxy.Status{} }}), "GET", "http://localhost/readyz")
+	if said, _ := io.ReadAll(resp.Body); resp.StatusCode != http.StatusServiceUnavailable || string(said) != "not ready: no routes are loaded\n" {
+		t.Errorf("%s: %q", resp.Status, said)
+	}
+}
+
+// TestPanics: what goes wrong in here is told to the operator by its type, as its text may hold anything, and ends one
+// connection, nothing else.
+func TestPanics(t *testing.T) {
+	told := make(chan string, 1)
+	for _, warn := range []func(string){nil, func(s string) { told <- s }} {
+		addr := serving(t, New(Options{Status: func() proxy.Status { panic("a secret") }, Warn: warn}))
+		if resp, err := http.Get("http://" + addr + "/status"); err == nil {
+			t.Errorf("answered: %s", resp.Status)
+		}
+		resp, err := http.Get("http://" + addr + "/livez")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	if got := <-told; got != "internal error (string) on the admin port" {
+		t.Errorf("told %q", got)
 	}
 }
 

@@ -38,6 +38,19 @@ func TestLine(t *testing.T) {
 			t.Errorf("%s:\n%swant:\n%s", format, b.String(), want)
 		}
 	}
+	for want, agent := range map[string]net.Addr{
+		"/run/agent":       &net.UnixAddr{Name: "/run/agent", Net: "unix"},
+		"[2001:db8::1]:99": &net.TCPAddr{IP: net.ParseIP("2001:db8::1"), Port: 99},
+		"":                 nil, // what a program of its own tells of no agent
+	} {
+		var b bytes.Buffer
+		e := anEvent()
+		e.Peer = agent
+		Observer(&b, JSON, slog.LevelInfo)(e)
+		if !strings.Contains(b.String(), `"peer":"`+want+`"`) {
+			t.Errorf("%v: %s", agent, b.String())
+		}
+	}
 }
 
 // TestLevels: what matters less than asked for is not written.

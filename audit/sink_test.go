@@ -59,7 +59,7 @@ func TestSinkHangs(t *testing.T) {
 		t.Errorf("writing took %v", d)
 	}
 	s.mu.Lock()
-	queued, lost := len(s.queue), s.lost
+	queued, lost := len(s.queue), s.lost+s.missing // what was lost before and after the disk was given its first lines
 	s.mu.Unlock()
 	if queued > maxQueued || lost < 7*maxQueued/len(line) {
 		t.Errorf("%d bytes queued, %d lines lost", queued, lost)
@@ -77,9 +77,10 @@ func TestSinkHangs(t *testing.T) {
 
 // full is a disk that takes a number of bytes and fails then, until it is emptied.
 type full struct {
-	mu   sync.Mutex
-	room int
-	text strings.Builder
+	mu     sync.Mutex
+	room   int
+	text   strings.Builder
+	failed chan struct{} // for each time
 }
 
 func (f *full) Write(p []byte) (n int, err error) {
@@ -90,17 +91,22 @@ func (f *full) Write(p []byte) (n int, err error) {
 	f.text.Write(p[:n])
 	if n < len(p) {
 		err = errors.New("no space left on device")
+		f.failed <- struct{}{}
 	}
 	return n, err
 }
 
-// TestSinkFails: a line of which a part was written does not make one with the next.
+// TestSinkFails: a line of which a part was written does not make one with the next, however long the disk is full; what
+// is lost in the meantime is told at the end.
 func TestSinkFails(t *testing.T) {
-	disk, operator := &full{room: 10}, newTold()
+	disk, operator := &full{room: 10, failed: make(chan struct{}, 10)}, newTold()
 	s := NewSink("log", disk, operator.say)
 	s.Write([]byte("first\n"))
 	s.Write([]byte("second\n"))
 	<-operator.any
+	<-disk.failed
+	s.Write([]byte("between\n"))
+	<-disk.failed
 	disk.mu.Lock()
 	disk.room = 100
 	disk.mu.Unlock()
@@ -109,7 +115,8 @@ func TestSinkFails(t *testing.T) {
 	if got := disk.text.String(); got != "first\nseco\nthird\n" {
 		t.Errorf("%q", got)
 	}
-	if got := operator.String(); got != "log: 1 line(s) lost: no space left on device" {
+	lost := "log: 1 line(s) lost: no space left on device"
+	if got := operator.String(); got != lost+"\n"+lost {
 		t.Errorf("told: %q", got)
 	}
 }
