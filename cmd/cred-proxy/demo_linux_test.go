@@ -56,7 +56,7 @@ func onTerminal(t *testing.T, env string, args ...string) string {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(bin, args...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE"), env}
+	cmd.Env = append(coverage(), "PATH="+os.Getenv("PATH"), "GORACE="+os.Getenv("GORACE"), env)
 	cmd.Stdout, cmd.Stderr = theirs, theirs
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -24,6 +24,11 @@ func TestDemoNotices(t *testing.T) {
 	defer lax.Close()
 	gone := httptest.NewServer(nil)
 	gone.Close()
+	strange := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "20") // of which not all comes
+		io.WriteString(w, "data: no JSON\n\n")
+	}))
+	defer strange.Close()
 	for _, test := range []struct {
 		name string
 		step func(*tour, context.Context) error
@@ -35,6 +40,10 @@ func TestDemoNotices(t *testing.T) {
 		{"chunked", (*tour).chunked, lax.URL, "not refused: 200 OK"},
 		{"push", (*tour).push, gone.URL, "dial tcp"},
 		{"echo", (*tour).echo, "http://\x7f", "invalid control character in URL"},
+		{"echo", (*tour).echo, strange.URL, "echo: invalid character 'd'"},
+		{"stream", (*tour).stream, gone.URL, "dial tcp"},
+		{"stream", (*tour).stream, strange.URL, "stream: invalid character 'o'"},
+		{"push", (*tour).push, strange.URL, "unexpected EOF"},
 	} {
 		err := test.step(&tour{out: io.Discard, base: test.base, up: up}, t.Context())
 		if err == nil || !strings.Contains(err.Error(), test.want) {

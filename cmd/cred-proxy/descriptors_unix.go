@@ -8,16 +8,12 @@ import "golang.org/x/sys/unix"
 // user's limit allows some, and root may raise that limit too.
 func raiseDescriptors(want uint64) (have uint64, err error) {
 	var l unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
-		return 0, err
-	}
-	if l.Cur < want {
+	err = unix.Getrlimit(unix.RLIMIT_NOFILE, &l)
+	if err == nil && l.Cur < want {
 		if unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: want, Max: max(want, l.Max)}) != nil {
 			unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: min(want, l.Max), Max: l.Max})
 		}
-		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil {
-			return 0, err
-		}
+		err = unix.Getrlimit(unix.RLIMIT_NOFILE, &l)
 	}
-	return l.Cur, nil
+	return l.Cur, err
 }

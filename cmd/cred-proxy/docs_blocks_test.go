@@ -363,9 +363,7 @@ func newWorkshop(t *testing.T) *workshop {
 	}
 	w.env = []string{"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"), "HOME=" + w.dir, "TMPDIR=" + w.dir,
 		"GORACE=" + os.Getenv("GORACE"), "MANPAGER=cat"}
-	if dir := os.Getenv("GOCOVERDIR"); dir != "" {
-		w.env = append(w.env, "GOCOVERDIR="+dir)
-	}
+	w.env = append(w.env, coverage()...)
 	return w
 }
 

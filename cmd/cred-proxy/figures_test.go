@@ -391,10 +391,7 @@ func serveRoutes(t *testing.T, up *fakeupstream.Server, routes string, env ...st
 		"PATH="+os.Getenv("PATH"), "GORACE="+os.Getenv("GORACE"),
 		"CRED_PROXY_ROUTES="+filepath.Join(dir, "routes.json"), "CRED_PROXY_ADDR_FILE="+filepath.Join(dir, "address"),
 		"CRED_PROXY_PORT=0", "CRED_PROXY_BIND=127.0.0.1", "SSL_CERT_FILE="+filepath.Join(dir, "ca.pem"))
-	if d := os.Getenv("GOCOVERDIR"); d != "" {
-		env = append(env, "GOCOVERDIR="+d)
-	}
-	p, err := start(dir, env)
+	p, err := start(dir, append(env, coverage()...))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -117,9 +117,9 @@ func fuzzed(tb testing.TB, r *recorder) *process {
 	if err := os.WriteFile(filepath.Join(dir, "routes.json"), []byte(routes), 0o666); err != nil {
 		tb.Fatal(err)
 	}
-	p, err := start(dir, []string{"PATH=" + os.Getenv("PATH"), "GORACE=" + os.Getenv("GORACE"), "A_TOKEN=" + fuzzToken, "CRED_PROXY_DEBUG=1",
-		"CRED_PROXY_ROUTES=" + filepath.Join(dir, "routes.json"), "CRED_PROXY_ADDR_FILE=" + filepath.Join(dir, "address"),
-		"CRED_PROXY_PORT=0", "CRED_PROXY_BIND=127.0.0.1", "CRED_PROXY_MAX_AGENTS=100", "CRED_PROXY_RESPONSE_TIMEOUT=200ms", "CRED_PROXY_SILENCE_TIMEOUT=200ms"})
+	p, err := start(dir, append(coverage(), "PATH="+os.Getenv("PATH"), "GORACE="+os.Getenv("GORACE"), "A_TOKEN="+fuzzToken, "CRED_PROXY_DEBUG=1",
+		"CRED_PROXY_ROUTES="+filepath.Join(dir, "routes.json"), "CRED_PROXY_ADDR_FILE="+filepath.Join(dir, "address"),
+		"CRED_PROXY_PORT=0", "CRED_PROXY_BIND=127.0.0.1", "CRED_PROXY_MAX_AGENTS=100", "CRED_PROXY_RESPONSE_TIMEOUT=200ms", "CRED_PROXY_SILENCE_TIMEOUT=200ms"))
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -65,6 +65,17 @@ func cmdUnprivileged(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	cmd.Env = append(cmd.Env, "CRED_PROXY_ROUTES="+filepath.Join(dir, "routes.json"),
 		"CRED_PROXY_ADDR_FILE="+filepath.Join(dir, "address"), "SSL_CERT_FILE="+filepath.Join(dir, "ca.pem"))
+	for _, v := range coverage() { // where it may not write; what it has reached is taken there when it has ended
+		to := strings.TrimPrefix(v, "GOCOVERDIR=")
+		ts.Defer(func() {
+			files, err := filepath.Glob(filepath.Join(dir, "cov*"))
+			ts.Check(err)
+			for _, file := range files {
+				ts.Check(copyFile(filepath.Join(to, filepath.Base(file)), file))
+			}
+		})
+		cmd.Env = append(cmd.Env, "GOCOVERDIR="+dir)
+	}
 	p, err := follow(cmd)
 	ts.Check(err)
 	ts.Check(p.listening())

@@ -101,24 +101,27 @@ func (p *program) version(args []string) int {
 	if len(args) > 0 {
 		return p.usageError("version takes no arguments")
 	}
-	b := readBuild()
-	if b.revision != "" {
-		b.version += " " + b.revision[:min(12, len(b.revision))]
-	}
-	fmt.Fprintf(p.stdout, "cred-proxy %s %s\n", b.version, b.goVersion)
+	fmt.Fprintf(p.stdout, "cred-proxy %s\n", readBuild())
 	return exitOK
 }
 
 // build is what the binary knows of how it came to be; what it does not know is empty.
 type build struct{ version, goVersion, revision, time string }
 
-func readBuild() build {
-	b := build{version: "(devel)"}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
+func (b build) String() string {
+	if b.revision != "" {
+		b.version += " " + b.revision[:min(12, len(b.revision))]
 	}
-	b.version, b.goVersion = info.Main.Version, info.GoVersion
+	return b.version + " " + b.goVersion
+}
+
+func readBuild() build {
+	info, _ := debug.ReadBuildInfo() // which is there in what is built of a module
+	return buildOf(info)
+}
+
+func buildOf(info *debug.BuildInfo) build {
+	b := build{version: info.Main.Version, goVersion: info.GoVersion}
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":

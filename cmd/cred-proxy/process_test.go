@@ -70,6 +70,15 @@ func (o *output) count(re *regexp.Regexp) (n int, changed <-chan struct{}) {
 	return n, changed
 }
 
+// coverage is what a program with an environment of its own needs of this one's to write what it reaches, which
+// `ci/check -cover` wants to know.
+func coverage() (env []string) {
+	if dir := os.Getenv("GOCOVERDIR"); dir != "" {
+		env = append(env, "GOCOVERDIR="+dir)
+	}
+	return env
+}
+
 // launch runs the cred-proxy of the PATH in dir.
 func launch(dir string, env []string, args ...string) (*process, error) {
 	bin, err := exec.LookPath("cred-proxy")
