@@ -19,7 +19,7 @@ func activated(getenv func(string) string) (given []net.Listener, err error) {
 	if getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
 		return nil, nil
 	}
-	n, err := strconv.ParseUint(getenv("LISTEN_FDS"), 10, 0)
+	n, err := strconv.ParseUint(getenv("LISTEN_FDS"), 10, 10)
 	if err != nil {
 		return nil, fmt.Errorf("LISTEN_FDS %q is not a number of sockets", getenv("LISTEN_FDS"))
 	}
@@ -40,18 +40,13 @@ func activated(getenv func(string) string) (given []net.Listener, err error) {
 }
 
 // notify tells systemd what has become of the program (sd_notify(3)): a service of Type=notify has started when it says
-// so. Whoever does not listen any more is not told.
+// so. Whoever does not listen, at no socket or not any more, is not told.
 func notify(getenv func(string) string, state string) {
-	to := getenv("NOTIFY_SOCKET")
-	if to == "" {
-		return
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: getenv("NOTIFY_SOCKET"), Net: "unixgram"})
+	if err == nil {
+		conn.Write([]byte(state))
+		conn.Close()
 	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: to, Net: "unixgram"})
-	if err != nil {
-		return
-	}
-	defer conn.Close()
-	conn.Write([]byte(state))
 }
 
 // What systemd is told. That it is reloading goes with the time on the clock that systemd compares it with.
