@@ -3,7 +3,6 @@ package proxy
 import (
 	"net"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -11,12 +10,8 @@ import (
 // queued accepts the connections that wait at a listener, and nothing more: when it is closed the kernel resets those that
 // nobody accepted, with what their agents have sent.
 func queued(ln net.Listener) (conns []net.Conn) {
-	sc, ok := ln.(syscall.Conn)
-	if !ok {
-		return nil
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
+	raw := rawConn(ln)
+	if raw == nil {
 		return nil
 	}
 	raw.Control(func(listener uintptr) {

@@ -32,14 +32,13 @@ const (
 
 // next returns what is to be sent for the n bytes at the start of p, which must not be empty, and the content in it;
 // http1.ErrIncomplete asks for more of the same bytes. After any other error the body can have no end, and must not be
-// given one. What is sent must be released.
+// given one. What is sent must then be released.
 func (c *rechunker) next(p []byte) (send, content []byte, n int, err error) {
 	if c.body.InTrailer() {
 		if n, err = c.trailer.Parse(p, c.limits); err != nil {
 			return nil, nil, 0, err
 		}
 		c.body.EndTrailer()
-		p = p[:n]
 	}
 	p = p[:min(len(p), http1.LargeBuffer-chunkSizeRoom-chunkEndRoom)]
 	c.buf = http1.TakeBuffer(len(p)+chunkSizeRoom+chunkEndRoom > http1.SmallBuffer)
@@ -47,7 +46,6 @@ func (c *rechunker) next(p []byte) (send, content []byte, n int, err error) {
 	for n < len(p) && !c.body.Done() && !c.body.InTrailer() {
 		run, isContent, err := c.body.Next(p[n:])
 		if err != nil {
-			c.release()
 			return nil, nil, 0, err
 		}
 		if isContent {
@@ -71,9 +69,4 @@ func (c *rechunker) next(p []byte) (send, content []byte, n int, err error) {
 }
 
 // release gives back what next returned.
-func (c *rechunker) release() {
-	if c.buf != nil {
-		http1.ReturnBuffer(c.buf)
-		c.buf = nil
-	}
-}
+func (c *rechunker) release() { http1.ReturnBuffer(c.buf) }

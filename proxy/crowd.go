@@ -83,7 +83,6 @@ func (s *Server) waitAtDoor(a *agent) bool {
 		return false
 	}
 	retry := time.NewTicker(sweepEvery)
-	defer retry.Stop()
 	for time.Now().Before(by) {
 		s.makeRoom()
 		select {

@@ -48,7 +48,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) drain(ctx context.Context) error {
 	resting := map[*agent]uint64{} // those that did nothing at the last look, and how many exchanges they had had
 	look := time.NewTicker(restFor)
-	defer look.Stop()
 	for {
 		select {
 		case <-s.left:

@@ -85,7 +85,6 @@ func (src *source) change() string {
 // follow looks after what changes by itself until the server is shut down.
 func (s *Server) follow() {
 	timer := time.NewTimer(s.poll)
-	defer timer.Stop()
 	for {
 		select {
 		case <-s.stopped:
@@ -192,10 +191,7 @@ func (s *Server) rotate(changes ...string) {
 	if len(changes) == 0 {
 		return
 	}
-	if err := s.install(s.config, s.sources); err != nil { // it was built of the same configuration before
-		s.complain(err.Error())
-		return
-	}
+	s.install(s.config, s.sources, s.upstreams)
 	for _, c := range changes {
 		s.warn(c + "; in force: " + s.Status().String())
 	}

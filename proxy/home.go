@@ -29,15 +29,11 @@ func newHomes(routes []*route) homes {
 // key is the origin as homes have it: in lower case, with its port.
 func (o origin) key() string { return o.scheme() + "://" + net.JoinHostPort(o.host, o.port) }
 
-// maxKey is how long an origin may be that is looked up: a host name has 253 bytes at most.
+// maxKey is how long an origin is, as a rule, and an agent's name for the proxy at most: a host name has 253 bytes.
 const maxKey = 300
 
-// appendKey appends the key of an origin as a URL writes it. ok is false for what no origin of a table looks like:
-// userinfo above all.
-func appendKey(p []byte, tls bool, authority []byte) (_ []byte, ok bool) {
-	if len(authority) == 0 || len(authority) > maxKey-len("https://:443") || bytes.IndexByte(authority, '@') >= 0 {
-		return p, false
-	}
+// appendKey appends the key of an origin as a URL writes it. With userinfo in it, or without a host, it is no route's.
+func appendKey(p []byte, tls bool, authority []byte) []byte {
 	scheme, port := "http://", []byte("80")
 	if tls {
 		scheme, port = "https://", []byte("443")
@@ -57,7 +53,7 @@ func appendKey(p []byte, tls bool, authority []byte) (_ []byte, ok bool) {
 		p = append(p, c)
 	}
 	p = append(p, ':')
-	return append(p, port...), true
+	return append(p, port...)
 }
 
 // find returns the route that an origin's path, with whatever follows it, belongs to, or nil: own if it does, so that
@@ -236,18 +232,17 @@ func (h *homing) appendChallenges(p, v []byte) []byte {
 // hasScheme reports whether u begins as a URL of HTTP does.
 func hasScheme(u []byte) bool {
 	_, n := scheme(u)
-	return n > 0
+	return n != 0
 }
 
 // scheme returns the length of "http://" or "https://" at the start of u, or 0.
 func scheme(u []byte) (tls bool, n int) {
-	switch {
-	case len(u) >= 8 && http1.EqualFold(u[:8], "https://"):
-		return true, 8
-	case len(u) >= 7 && http1.EqualFold(u[:7], "http://"):
-		return false, 7
+	for _, s := range [...]string{"https://", "http://"} {
+		if len(u) >= len(s) && http1.EqualFold(u[:len(s)], s) {
+			return s == "https://", len(s)
+		}
 	}
-	return false, 0
+	return
 }
 
 // appendURL appends a URL reference (RFC 3986, section 4.1), mapped if it is a URL of a route's upstream or a path of
@@ -274,15 +269,15 @@ func (h *homing) appendMapped(p, u []byte, tls bool, n int) (_ []byte, ok bool) 
 	path := u[n:]
 	var room [maxKey]byte
 	key := append(room[:0], h.own.key...)
-	if n > 0 {
+	if n != 0 {
+		if h.address == "" {
+			return p, false
+		}
 		end := bytes.IndexAny(path, "/?#")
 		if end < 0 {
 			end = len(path)
 		}
-		if key, ok = appendKey(room[:0], tls, path[:end]); !ok || h.address == "" {
-			return p, false
-		}
-		path = path[end:]
+		key, path = appendKey(room[:0], tls, path[:end]), path[end:]
 	}
 	r := h.table.homes.find(key, path, h.own)
 	if r == nil || len(p)+len(h.address)+len(r.Path)+len(u) > h.limit {
@@ -292,7 +287,7 @@ func (h *homing) appendMapped(p, u []byte, tls bool, n int) (_ []byte, ok bool) 
 	if len(rest) > 0 && rest[0] == '/' {
 		rest = rest[1:]
 	}
-	if n > 0 {
+	if n != 0 {
 		p = append(p, "http://"...)
 		p = append(p, h.address...)
 	}

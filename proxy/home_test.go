@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,11 +22,7 @@ func homeTable(t testing.TB, pairs ...string) *table {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := newTable(c, tokensIn(map[string]string{"T": "t"}), func(origin) (*upstream, error) { return nil, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return table
+	return newTable(c, tokensIn(map[string]string{"T": "t"}), nil)
 }
 
 func testHoming(t testing.TB, own string, pairs ...string) *homing {
@@ -58,6 +55,7 @@ func TestMapURL(t *testing.T) {
 
 		// Other origins.
 		{"/api/", "https://api.test:8443/v1/x", "!"},
+		{"/api/", "https://api.test:8/v1/x", "!"},
 		{"/api/", "https://api.test:0443/v1/x", "!"},
 		{"/api/", "http://api.test/v1/x", "!"},
 		{"/api/", "https://api.test.evil/v1/x", "!"},
@@ -67,6 +65,8 @@ func TestMapURL(t *testing.T) {
 		{"/api/", "https://api.test:443@evil.test/v1/x", "!"},
 		{"/api/", `https://api.test\@evil.test/v1/x`, "!"},
 		{"/api/", "https:///v1/x", "!"},
+		{"/api/", "https://", "!"},
+		{"/api/", "http://", "!"},
 		{"/api/", "https://" + strings.Repeat("a", 1000) + "/v1/x", "!"},
 
 		// Of another route; the own one goes first, then the longest base path.
@@ -107,6 +107,8 @@ func TestMapURL(t *testing.T) {
 		{"/api/", "", ""},
 		{"/api/", "mailto:a@api.test", ""},
 		{"/api/", "https:/v1/x", ""},
+		{"/api/", "https:/", ""},
+		{"/api/", "http:/", ""},
 	} {
 		h := testHoming(t, test.own, fourHomes...)
 		want, foreign := test.want, 0
@@ -116,7 +118,7 @@ func TestMapURL(t *testing.T) {
 		case "":
 			want = test.url
 		}
-		if got := string(h.appendURL([]byte("> "), []byte(test.url))); got != "> "+want || h.foreign != foreign {
+		if got := string(h.appendURL([]byte("> "), slices.Clip([]byte(test.url)))); got != "> "+want || h.foreign != foreign {
 			t.Errorf("%s on %s: %q, %d foreign", test.url, test.own, got, h.foreign)
 		}
 	}
@@ -166,6 +168,20 @@ func TestMapFields(t *testing.T) {
 	}
 }
 
+// TestMapURLUnnamed: where nobody knows what the agent calls the proxy, what is absolute stays as it is.
+func TestMapURLUnnamed(t *testing.T) {
+	h := testHoming(t, "/api/", fourHomes...)
+	h.address = ""
+	for url, want := range map[string]string{"https://api.test/v1/x": "https://api.test/v1/x", "//api.test/v1/x": "//api.test/v1/x", "/v1/x": "/api/x"} {
+		if got := string(h.appendURL(nil, []byte(url))); got != want {
+			t.Errorf("%s: %s", url, got)
+		}
+	}
+	if h.foreign != 2 {
+		t.Errorf("%d foreign", h.foreign)
+	}
+}
+
 // TestMapURLBounded: a head full of short URLs does not grow without end because the agent gave the proxy a long name.
 func TestMapURLBounded(t *testing.T) {
 	h := testHoming(t, "/a/", "/a/", "https://h")
@@ -184,7 +200,8 @@ func TestMapURLBounded(t *testing.T) {
 // TestPlainHost: what an agent calls the proxy stands in answers; it must end no quotes and open no tags.
 func TestPlainHost(t *testing.T) {
 	for host, want := range map[string]bool{"p": true, "cred-proxy.ns_1:9099": true, "[::1]:9099": true, "127.0.0.1": true,
-		"": false, "a'b": false, "a&b": false, "a;b": false, "a,b": false, "a(b)": false, "%22": false, "a=b": false, "a$b": false} {
+		"": false, "a'b": false, "a&b": false, "a;b": false, "a,b": false, "a(b)": false, "%22": false, "a=b": false, "a$b": false,
+		strings.Repeat("a", maxKey): true, strings.Repeat("a", maxKey+1): false} {
 		if isPlainHost([]byte(host)) != want {
 			t.Errorf("%q", host)
 		}

@@ -74,7 +74,8 @@ type urlMatch struct {
 // match reads the URL at the start of p. open says that the bytes that follow p decide; last, that none do.
 func (s *urlSearch) match(p []byte, own *route, last bool) (m urlMatch, open bool) {
 	lo, hi := 0, len(s.texts) // those that begin with what was read
-	slashes, shadowed := 0, false
+	slashes := 0
+	var shadowed bool // m.route is
 	for i, read := 0, 0; ; read++ {
 		if len(s.texts[lo]) == read {
 			switch at := &s.mean[lo]; {
@@ -185,9 +186,6 @@ func (b *bodyMapper) scan(dst, p []byte, last bool) (_ []byte, done int) {
 			break
 		}
 		i += next + 1
-		if i < 2 || p[i-2] != ':' && p[i-2] != '\\' {
-			continue
-		}
 		start := urlAround(p, i-1)
 		if start < done {
 			continue

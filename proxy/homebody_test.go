@@ -49,7 +49,7 @@ func TestMapBody(t *testing.T) {
 		{"/api/", "https://api.test.evil/v1/ https://api.test:8443/v1/ https://api.testing/v1/ https://api.test@evil/v1/ https://u@api.test/v1/", "", 5},
 		{"/api/", "http://api.test/v1/ https://api.test/v1beta https://api.test/v1.git https://api.test/V1/ https://api.test", "", 5},
 		{"/api/", "httpS://api.test /v1 https:/api.test/v1 https//api.test/v1 ftps://api.test/v1 ://api.test/v1 //api.test/v1", "", 1},
-		{"/api/", `https:\/\/api.test/v1/ https://api.test\/v1 https:\//api.test/v1 https:\n\/api.test`, "", 2},
+		{"/api/", `https:\/\/api.test/v1/ https://api.test\/v1 https:\//api.test/v1 https:\n\/api.test https:x/\/api.test httpsx\/\/api.test`, "", 2},
 		{"/api/", "xhttps://api.test/v1/ hhttps://api.test/v1/ https://https://api.test/v1/", "xhttp://p:9099/api/ hhttp://p:9099/api/ https://http://p:9099/api/", 1},
 
 		// Other routes, and what lies in the way of a longer prefix.

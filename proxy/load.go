@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -67,9 +68,11 @@ func (s *Server) load(c *Config) error {
 			complaints = append(complaints, complaint)
 		}
 	}
-	if err := s.install(c, next); err != nil {
+	upstreams, err := s.upstreamsOf(c)
+	if err != nil {
 		return err
 	}
+	s.install(c, next, upstreams)
 	s.config, s.sources = c, next
 	for _, line := range complaints {
 		s.complain(line)
@@ -98,26 +101,26 @@ func (s *Server) read(from []*source) []tokenValue {
 	return given
 }
 
-// install builds the table of a configuration and its tokens aside and swaps it in; s.loading is held.
-func (s *Server) install(c *Config, tokens sources) error {
+// upstreamsOf returns the upstreams of a configuration: those that there are, and new ones; s.loading is held.
+func (s *Server) upstreamsOf(c *Config) (map[origin]*upstream, error) {
 	upstreams := map[origin]*upstream{}
-	t, err := newTable(c, tokens.valueOf, func(o origin) (*upstream, error) {
-		u := upstreams[o]
+	for _, r := range c.Routes {
+		u := cmp.Or(upstreams[r.origin], s.upstreams[r.origin])
 		if u == nil {
-			u = s.upstreams[o]
-		}
-		var err error
-		if u == nil {
-			if u, err = newUpstream(o, &s.timeouts, s.roots); err == nil {
-				u.kept = &s.kept
+			var err error
+			if u, err = newUpstream(r.origin, &s.timeouts, s.roots); err != nil {
+				return nil, err
 			}
+			u.kept = &s.kept
 		}
-		upstreams[o] = u
-		return u, err
-	})
-	if err != nil {
-		return err
+		upstreams[r.origin] = u
 	}
+	return upstreams, nil
+}
+
+// install builds the table of a configuration, its tokens and its upstreams aside and swaps it in; s.loading is held.
+func (s *Server) install(c *Config, tokens sources, upstreams map[origin]*upstream) {
+	t := newTable(c, tokens.valueOf, upstreams)
 	s.meters = s.meters.share(t.routes)
 	t.generation, t.hash, t.since = s.table.Load().generation+1, c.Hash, time.Now()
 	s.watchFor(t, t.since)
@@ -135,7 +138,6 @@ func (s *Server) install(c *Config, tokens sources) error {
 		}
 	}
 	s.mu.Unlock()
-	return nil
 }
 
 // failed records what went wrong when a table or a token was to be replaced.

@@ -156,9 +156,6 @@ func (x *exchange) metered(m *meter) *Refusal {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.tally = tally{meter: m, down: a.sock.wrote.Load()}
-	if a.up != nil { // of an exchange that failed
-		a.tally.up = a.up.sock.wrote.Load()
-	}
 	return nil
 }
 

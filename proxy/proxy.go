@@ -250,7 +250,6 @@ func (s *Server) snapshot() []*agent {
 // long. One goroutine for all: a watcher each would cost more memory than the stream that it watches.
 func (s *Server) sweep() {
 	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
 	for {
 		select {
 		case <-s.stopped:

@@ -96,18 +96,13 @@ type table struct {
 	since      time.Time // when it was swapped in
 }
 
-// newTable resolves a configuration. valueOf gives what came from a source, upstreamOf the connections to an origin, which
-// tables share.
-func newTable(c *Config, valueOf func(*TokenSource) tokenValue,
-	upstreamOf func(origin) (*upstream, error)) (*table, error) {
+// newTable resolves a configuration. valueOf gives what came from a source, upstreams are the connections to its origins,
+// which tables share.
+func newTable(c *Config, valueOf func(*TokenSource) tokenValue, upstreams map[origin]*upstream) *table {
 	t, sets := &table{byPath: map[string]*route{}, leakGuard: c.LeakGuard}, nameSets{}
 	for _, rc := range c.ByPrefix() {
 		r := newRoute(&rc, valueOf, sets)
-		var err error
-		if r.upstream, err = upstreamOf(r.origin); err != nil {
-			return nil, err
-		}
-		r.table = t
+		r.upstream, r.table = upstreams[r.origin], t
 		for _, w := range r.watched {
 			if !slices.ContainsFunc(t.watched, func(known watched) bool { return known.same(&w) }) {
 				t.watched = append(t.watched, w)
@@ -121,7 +116,7 @@ func newTable(c *Config, valueOf func(*TokenSource) tokenValue,
 	}
 	t.homes = newHomes(t.routes)
 	t.search = newURLSearch(t)
-	return t, nil
+	return t
 }
 
 // find returns the route with the longest prefix of path, or nil.

@@ -18,11 +18,7 @@ func testTable(t testing.TB, paths ...string) *table {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table, err := newTable(c, tokensIn(nil), func(o origin) (*upstream, error) { return nil, nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return table
+	return newTable(c, tokensIn(nil), nil)
 }
 
 func TestFind(t *testing.T) {

@@ -43,10 +43,6 @@ type screen struct {
 // look masks the tokens in the last fresh bytes of p, which is all that is buffered, and those that began in what is held,
 // and sets held. It returns how many there were.
 func (s *screen) look(p []byte, fresh int) (count int) {
-	m := s.stream.M
-	if m == nil {
-		return 0
-	}
 	before, start := s.held, len(p)-fresh-s.held // at counts from start
 	for i := len(p) - fresh; i < len(p) && !s.body.Done() && !s.body.InTrailer(); {
 		n, content, err := s.body.Next(p[i:])
@@ -57,7 +53,7 @@ func (s *screen) look(p []byte, fresh int) (count int) {
 		case content:
 			count += s.next(p[start:], i-start, n)
 		case n > bareFraming:
-			count += m.Mask(p[i : i+n])
+			count += s.stream.M.Mask(p[i : i+n])
 		}
 		i += n
 	}

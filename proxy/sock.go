@@ -75,7 +75,7 @@ func (s *sock) ReadInto(r *http1.Reader) (int, error) {
 	case s.polling:
 		return s.poll(r)
 	case s.raw == nil:
-		return s.readConn(r)
+		return http1.FromReader(s.Conn).ReadInto(r)
 	}
 	s.into = r
 	return s.stored(s.raw.Read(s.readyCB))
@@ -85,7 +85,7 @@ func (s *sock) ReadInto(r *http1.Reader) (int, error) {
 func (s *sock) poll(r *http1.Reader) (int, error) {
 	if s.raw == nil {
 		s.Conn.SetReadDeadline(time.Now().Add(time.Millisecond))
-		n, err := s.readConn(r)
+		n, err := http1.FromReader(s.Conn).ReadInto(r)
 		s.readBy = time.Time{}
 		s.Conn.SetReadDeadline(time.Time{})
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -95,16 +95,6 @@ func (s *sock) poll(r *http1.Reader) (int, error) {
 	}
 	s.into = r
 	return s.stored(s.raw.Control(s.pollCB)) // Read would look at the deadline first
-}
-
-// readConn reads where one cannot wait without a buffer.
-func (s *sock) readConn(r *http1.Reader) (int, error) {
-	n, err := s.Conn.Read(r.Space())
-	r.Stored(n)
-	if n > 0 {
-		err = nil
-	}
-	return n, err
 }
 
 // stored ends a read in which ready was called, unless err says that it was not.

@@ -53,11 +53,7 @@ func hungUp(fd uintptr) bool {
 
 // unixPeerOf asks who connected to a Unix socket.
 func unixPeerOf(c *net.UnixConn) (p unixPeer, ok bool) {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return p, false
-	}
-	raw.Control(func(fd uintptr) {
+	rawConn(c).Control(func(fd uintptr) {
 		if cred, err := syscall.GetsockoptUcred(int(fd), syscall.SOL_SOCKET, syscall.SO_PEERCRED); err == nil {
 			p, ok = unixPeer{int(cred.Uid), int(cred.Pid)}, true
 		}

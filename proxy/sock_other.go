@@ -9,7 +9,7 @@ import (
 
 // rawConn returns nil: there is no waiting without a buffer here, so a sock reads and writes as any connection does, and
 // the rest of this file is never called.
-func rawConn(net.Conn) syscall.RawConn { return nil }
+func rawConn(any) syscall.RawConn { return nil }
 
 func tryRead(uintptr, []byte) (int, error)  { return 0, errWouldBlock }
 func tryWrite(uintptr, []byte) (int, error) { return 0, errWouldBlock }

@@ -2,13 +2,10 @@
 
 package proxy
 
-import (
-	"net"
-	"syscall"
-)
+import "syscall"
 
-// rawConn returns access to the descriptor of a connection, or nil where it has none.
-func rawConn(c net.Conn) syscall.RawConn {
+// rawConn returns access to the descriptor of a connection, or a listener, or nil where it has none.
+func rawConn(c any) syscall.RawConn {
 	if sc, ok := c.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			return raw

@@ -241,9 +241,7 @@ func (u *upstream) connect(ctx context.Context, conn net.Conn, addr string) (net
 		password, _ := user.Password()
 		head += "Proxy-Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(user.Username()+":"+password)) + "\r\n"
 	}
-	if _, err := io.WriteString(conn, head+"\r\n"); err != nil {
-		return nil, fmt.Errorf("proxy: %w", err)
-	}
+	io.WriteString(conn, head+"\r\n") // an error comes again
 	rd := http1.NewReader(http1.FromReader(conn))
 	defer rd.Discard()
 	var resp http1.Response
