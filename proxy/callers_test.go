@@ -69,6 +69,20 @@ func TestClientTokenForms(t *testing.T) {
 	}
 }
 
+// TestClientTokensMany: as many client tokens as a route may have are all taken.
+func TestClientTokensMany(t *testing.T) {
+	var text strings.Builder
+	for i := range maxClientTokens {
+		fmt.Fprintf(&text, "token-%d\n", i)
+	}
+	c := callersOf(t, text.String(), "")
+	for i := range maxClientTokens {
+		if r := c.refusal(asking(t, fmt.Sprintf("Authorization: Bearer token-%d", i))); r != nil {
+			t.Errorf("%d: %s", i, r.Message)
+		}
+	}
+}
+
 // TestClientTokensUnusable: what cannot be a client token lets nobody through.
 func TestClientTokensUnusable(t *testing.T) {
 	for _, text := range []string{"", "\n \r\n", "a b", "ok\na\x00b", "é", "the-real-token", "ok\nthe-real-token",

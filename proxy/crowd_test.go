@@ -114,6 +114,33 @@ func TestServedFromTheDoor(t *testing.T) {
 	}
 }
 
+// TestTurnedAwayIsForgotten: who waited for a place and left, or got none, is nobody that a drain would wait for.
+func TestTurnedAwayIsForgotten(t *testing.T) {
+	t.Parallel()
+	s := New(Options{Limits: Limits{Agents: 1}})
+	addr, stop := serve(t, s)
+	s.crowd.places <- struct{}{}
+	for _, says := range []string{"", "GET /none HTTP/1.1\r\nHost: x\r\n\r\n"} {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if says == "" {
+			conn.Close()
+			continue
+		}
+		io.WriteString(conn, says)
+		if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.Header.Get(ErrorField) != refuseBusy.Code {
+			t.Error(resp, err)
+		}
+	}
+	stop()
+	if n := len(s.agents); n != 0 {
+		t.Errorf("%d are known", n)
+	}
+}
+
 // closing tells of a connection that is closed.
 type closing struct {
 	net.Conn

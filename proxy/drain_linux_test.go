@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -75,4 +76,52 @@ func TestDrainServesTheQueue(t *testing.T) {
 	if err := <-served; err != nil {
 		t.Error(err)
 	}
+	for range 2 {
+		if s.Shutdown(context.Background()) == nil {
+			t.Error("shut down again")
+		}
+	}
+}
+
+// TestDrainClosesItsDescriptors: of a connection taken from the queue no second descriptor stays open.
+func TestDrainClosesItsDescriptors(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	open := func() int {
+		entries, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip(err)
+		}
+		return len(entries)
+	}
+	for range 5 {
+		conn, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+	}
+	before := open()
+	conns := queued(ln)
+	for _, conn := range conns {
+		conn.Close()
+	}
+	if n := open(); len(conns) != 5 || n != before {
+		t.Errorf("%d connections, %d descriptors, %d before", len(conns), n, before)
+	}
+}
+
+// TestDrainAnyListener: a listener that has no descriptor has no queue; it is closed.
+func TestDrainAnyListener(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if conns := queued(struct{ net.Listener }{ln}); conns != nil {
+		t.Error(conns)
+	}
+	ln.Close()
 }

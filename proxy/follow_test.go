@@ -60,6 +60,47 @@ func TestHalfWritten(t *testing.T) {
 	}
 }
 
+// TestRoutesFollowed: a file of routes that changes is taken when it has stopped changing, once; what is wrong with it is
+// told once, is the last error of Status, and changes nothing.
+func TestRoutesFollowed(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "routes.json")
+	put(t, file, one("", ""))
+	var said []string
+	s := New(Options{Poll: time.Minute, Watch: true, Warn: func(line string) { said = append(said, line) }, Getenv: func(string) string { return "a-token" }})
+	if err := s.LoadFile(file); err != nil {
+		t.Fatal(err)
+	}
+	const soon = time.Minute / settlingLooks
+	for i, step := range []struct {
+		text  string
+		again time.Duration
+		said  string // its beginning
+	}{
+		{one("", ""), time.Minute, ""},
+		{"{", soon, ""},
+		{"{", time.Minute, "watch failed: reload failed: " + file + ":1:2: "},
+		{"{", time.Minute, ""},
+		{one("path", `"/b/"`), soon, ""},
+		{one("path", `"/c/"`), soon, ""},
+		{one("path", `"/c/"`), time.Minute, "watch ok: reloaded 1 route(s): /c/"},
+		{one("path", `"/c/"`), time.Minute, ""},
+	} {
+		said = nil
+		put(t, file, step.text)
+		again := s.look()
+		if again != step.again || strings.Join(said, "\n") != "" != (step.said != "") || len(said) > 0 && !strings.HasPrefix(said[0], step.said) {
+			t.Errorf("step %d: again after %v, said %q", i, again, said)
+		}
+	}
+	if st := s.Status(); st.Generation != 2 || st.Failures != 1 || !strings.HasPrefix(st.LastError, file+":1:2: ") {
+		t.Errorf("%+v", st)
+	}
+	unnamed := newServer(t, Options{Poll: time.Minute, Watch: true}, one("", ""))
+	if again := unnamed.look(); again != time.Minute || unnamed.Status().Failures != 0 {
+		t.Errorf("without a file: again after %v, %+v", again, unnamed.Status())
+	}
+}
+
 // TestTokenGone: what is of no use is told once, counts as a failure, and keeps what was there before, also through a
 // reload; what was never of use is replaced by what is.
 func TestTokenGone(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,8 @@ func TestNetworks(t *testing.T) {
 		{" 192.168.1.7 ,fd00::/8", []string{"192.168.1.7", "fd12::1", "::ffff:192.168.1.7"}, []string{"192.168.1.8", "fe80::1"}},
 		{"::ffff:10.0.0.0/104", []string{"10.1.2.3", "::ffff:10.1.2.3"}, []string{"11.0.0.1"}},
 		{"::ffff:10.0.0.1", []string{"10.0.0.1"}, []string{"10.0.0.2"}},
+		{"::ffff:0:0/96", []string{"1.2.3.4", "::ffff:1.2.3.4"}, []string{"::1"}},
+		{"::/95", []string{"::1"}, []string{"1.2.3.4"}},
 		{"fe80::/10", []string{"fe80::1%eth0"}, []string{"::1"}},
 		{"0.0.0.0/0", []string{"1.2.3.4"}, []string{"::1"}},
 		{"::/0", []string{"::1"}, []string{"1.2.3.4", "::ffff:1.2.3.4"}},
@@ -34,6 +37,9 @@ func TestNetworks(t *testing.T) {
 		n, err := ParseNetworks(test.list)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if again, err := ParseNetworks(n.String()); !slices.Equal(again, n) {
+			t.Errorf("%s is written as %s: %v", test.list, n, err)
 		}
 		for i, list := range [][]string{test.out, test.in} {
 			for _, a := range list {
@@ -101,6 +107,25 @@ func TestRefusedPeersTakeNoPlace(t *testing.T) {
 	}
 	if d := time.Since(began); d > 5*time.Second {
 		t.Errorf("served after %v", d)
+	}
+}
+
+// TestRefusedPeerPanics: a defect in who is told of a refused peer costs that connection.
+func TestRefusedPeerPanics(t *testing.T) {
+	said := make(chan string, 9)
+	s := New(Options{Peers: Networks{netip.MustParsePrefix("127.0.0.2/32")}, Warn: func(line string) { said <- line },
+		Observer: func(*Event) { panic("a defect") }})
+	addr, _ := serve(t, s)
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if first := <-said; !strings.HasPrefix(first, "refused a connection from 127.0.0.1:") {
+		t.Error(first)
+	}
+	if second := <-said; !strings.HasPrefix(second, "internal error (string)") {
+		t.Error(second)
 	}
 }
 

@@ -31,7 +31,8 @@ func (r *route) passes(request string) bool {
 }
 
 func TestDeny(t *testing.T) {
-	r := oneRoute(t, `"deny": [{"path": "/keys"}, {"methods": ["GET"], "path": "/users/*/tokens"}, {"path": "/admin/**"}]`)
+	r := oneRoute(t, `"deny": [{"path": "/keys"}, {"methods": ["GET"], "path": "/users/*/tokens"}, {"path": "/admin/**"},
+		{"path": "/dots. "}, {"methods": ["POST"], "path": "/post"}]`)
 	for request, want := range map[string]bool{
 		"POST /keys":                   false,
 		"POST /keys/":                  false,
@@ -79,6 +80,13 @@ func TestDeny(t *testing.T) {
 		"GET /admin%2fa":               false,
 		"GET /administrator":           true,
 		"GET /users/me/keys?x=/tokens": true,
+		"GET /dots":                    false,
+		"GET /dots.":                   false,
+		"GET /dots.%20":                false,
+		"GET /dot":                     true,
+		"POST /post":                   false,
+		"GET /post":                    true,
+		"HEAD /post":                   true,
 	} {
 		path, _, _ := strings.Cut(request, "?")
 		if got := r.passes(path); got != want {
@@ -153,6 +161,9 @@ func TestMinting(t *testing.T) {
 		{"https://api.github.com", "", "POST /app/installations/1/access_tokens", false},
 		{"https://api.github.com", "", "GET /app/installations/1/access_tokens", true},
 		{"https://api.github.com", "", "POST /repos/o/r/issues", true},
+		{"https://api.github.com/user", "", "POST /keys", false},
+		{"https://api.github.com/user/keys", "", "POST /x", true},
+		{"https://api.github.com/user/keys/x", "", "POST /", true},
 		{"https://api.github.com", "", "PUT /repos/o/r/contents/user/keys", true},
 		{"https://api.acme.ghe.com", "", "POST /app/installations/1/access_tokens", false},
 		{"https://ghe.com", "", "POST /app/installations/1/access_tokens", true},
@@ -179,8 +190,16 @@ func TestMinting(t *testing.T) {
 	}
 }
 
-// TestServicesAreRules: the built-in rules are such as a routes.json could have.
+// TestServicesAreRules: the built-in rules are such as a routes.json could have, and none is there twice.
 func TestServicesAreRules(t *testing.T) {
+	said := map[string]bool{}
+	_, all := upstreamRoute(t, "https://own.test/api/v4", `"deny_minting": true`).Minting()
+	for _, rule := range all {
+		if said[rule.String()] {
+			t.Errorf("%s is there twice", rule)
+		}
+		said[rule.String()] = true
+	}
 	for _, s := range services {
 		for _, rule := range s.rules {
 			if err := setRulePath(&Rule{}, rule.Path); err != nil {
@@ -247,6 +266,10 @@ func TestRulesAreFree(t *testing.T) {
 	r := upstreamRoute(t, "https://gitlab.com", `"allow": [{"path": "/api/**"}], "deny": [{"path": "/x/*"}]`).rules
 	plain, encoded, scratch := []byte("api/v4/projects/1/issues"), []byte("api/v4/projects/g%2fp/issues"), make([]byte, 100)
 	post := methodBit([]byte("POST"))
+	var room [12][]byte
+	if segments, ok := splitPlain(room[:0], plain); !ok || len(segments) != 5 {
+		t.Error("what is usual goes the long way")
+	}
 	if n := testing.AllocsPerRun(100, func() {
 		if r.denied(post, plain) != nil || r.deniedInAny(post, encoded, scratch) != nil || !r.allow[0].matchesEvery(encoded, scratch) {
 			t.Fatal("refused")

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"testing"
@@ -20,6 +21,55 @@ func newServer(t testing.TB, o Options, routes string) *Server {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// TestZeroOptions: a Server without options takes tokens from the environment, tells nobody, and has the documented bounds.
+func TestZeroOptions(t *testing.T) {
+	t.Setenv("T", "the-token")
+	s := newServer(t, Options{}, one("", ""))
+	if injected(s) != "the-token" {
+		t.Errorf("injects %q", injected(s))
+	}
+	s.warn("to nobody")
+	if s.timeouts != DefaultTimeouts || s.limits != DefaultLimits || s.poll != DefaultPoll {
+		t.Errorf("%+v, %+v, %v", s.timeouts, s.limits, s.poll)
+	}
+	some := New(Options{Timeouts: Timeouts{Dial: 1, Silence: -1}, Limits: Limits{Head: 1, Agents: -1}, Poll: 1})
+	if some.timeouts.Dial != 1 || some.timeouts.Silence != DefaultTimeouts.Silence || some.limits.Head != 1 ||
+		some.limits.Agents != DefaultLimits.Agents || some.poll != 1 {
+		t.Errorf("%+v, %+v, %v", some.timeouts, some.limits, some.poll)
+	}
+}
+
+// TestServeUntilClosed: a listener that somebody else closes ends Serve with an error.
+func TestServeUntilClosed(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := New(Options{})
+	defer s.Shutdown(t.Context())
+	ln.Close()
+	if err := s.Serve(ln); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("%v", err)
+	}
+}
+
+// TestCutOff: who connects when all have been cut off is not served.
+func TestCutOff(t *testing.T) {
+	s := New(Options{})
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	ours, theirs := net.Pipe()
+	s.enter(newAgent(s, theirs))
+	if err := s.Shutdown(done); err != context.Canceled {
+		t.Errorf("%v", err)
+	}
+	late, server := net.Pipe()
+	s.welcome(server)
+	if !ended(ours) || !ended(late) || len(s.agents) != 1 {
+		t.Error("somebody is served")
+	}
 }
 
 // serve has a Server serve agents at an address. stop shuts it down and holds it to a clean end; it is called when the

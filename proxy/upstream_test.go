@@ -202,6 +202,19 @@ func TestStaleConnections(t *testing.T) {
 	}
 }
 
+// TestCloseWrite: an upstream learns that nothing more comes, and what it still says is read.
+func TestCloseWrite(t *testing.T) {
+	c, other := dialled(t)
+	c.closeWrite()
+	if !ended(other) {
+		t.Error("it does not learn of it")
+	}
+	io.WriteString(other, "bye")
+	if _, err := c.rd.Fill(); err != nil || string(c.rd.Buffered()) != "bye" {
+		t.Errorf("%q, %v", c.rd.Buffered(), err)
+	}
+}
+
 // TestAbandonedAgentConnects: an agent that is cut off waits no longer for a connection, and is given none.
 func TestAbandonedAgentConnects(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"testing"
@@ -60,6 +61,24 @@ func TestFormerTokens(t *testing.T) {
 	s.forget(time.Now().Add(watchedFor + time.Second))
 	if watched("the-third-token") {
 		t.Error("a former token was not forgotten")
+	}
+}
+
+// TestWatchedApart: one token is looked for in every credential that it is part of, and no text twice.
+func TestWatchedApart(t *testing.T) {
+	var list []string
+	schemes := []string{`"auth_scheme": "Bearer"`, `"auth_scheme": "token"`, `"username": "me"`, `"username": "somebody"`, `"username": ""`}
+	for i, scheme := range append(schemes, schemes...) {
+		list = append(list, fmt.Sprintf(`{"path": "/%d/", "upstream": "https://h", %s, "token_env": "T"}`, i, scheme))
+	}
+	s := newServer(t, Options{Getenv: func(string) string { return "the-token" }}, `{"routes": [`+strings.Join(list, ",")+`]}`)
+	if n := len(s.table.Load().watched); n != len(schemes) {
+		t.Errorf("%d are looked for", n)
+	}
+	for _, text := range []string{"Bearer the-token", "token the-token", "me:the-token", "somebody:the-token", ":the-token"} {
+		if s.table.Load().watch.Load().matcher.Find([]byte(base64.StdEncoding.EncodeToString([]byte(text)))) < 0 {
+			t.Errorf("%s in base64 is not found", text)
+		}
 	}
 }
 

@@ -1,0 +1,30 @@
+package proxy
+
+import (
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDeafAgent: an agent that sends request after request and takes no answer is given up with the first one, of which it
+// could have a part: what came behind that it would take for the rest.
+func TestDeafAgent(t *testing.T) {
+	t.Parallel()
+	told := make(chan Event, 10)
+	s := New(Options{Timeouts: Timeouts{Silence: 50 * time.Millisecond}, Observer: func(e *Event) { told <- *e }})
+	conn, agent := net.Pipe()
+	defer agent.Close()
+	s.welcome(conn)
+	go io.WriteString(agent, strings.Repeat("GET /none HTTP/1.1\r\nHost: x\r\n\r\n", 3))
+	if e := <-told; e.Refusal != refuseNoRoute.Code {
+		t.Errorf("%+v", e)
+	}
+	if !ended(agent) {
+		t.Error("the connection is used on")
+	}
+	if len(told) > 0 {
+		t.Errorf("and then: %+v", <-told)
+	}
+}

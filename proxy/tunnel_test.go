@@ -1,0 +1,52 @@
+package proxy
+
+import (
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"credproxy/proxy/http1"
+)
+
+// deadlines is a connection that tells how long it was given.
+type deadlines struct {
+	net.Conn
+	read, write time.Time
+}
+
+func (d *deadlines) SetReadDeadline(t time.Time) error { d.read = t; return d.Conn.SetReadDeadline(t) }
+func (d *deadlines) SetWriteDeadline(t time.Time) error {
+	d.write = t
+	return d.Conn.SetWriteDeadline(t)
+}
+
+// TestTunnelEnds: once one side of a tunnel has ended, nothing that the other side sends or does not take gives it more
+// time than it has.
+func TestTunnelEnds(t *testing.T) {
+	t.Parallel()
+	conn, agent := net.Pipe()
+	from := &deadlines{Conn: conn}
+	conn, upstream := net.Pipe()
+	to := &deadlines{Conn: conn}
+	a := newAgent(New(Options{}), from)
+	tun := &tunnel{agent: a}
+	until := time.Now().Add(time.Second / 2).Round(0)
+	tun.until.Store(until.UnixNano())
+	inside := &side{name: "agent", sock: a.sock, rd: &a.rd}
+	rd := http1.NewReader(nil)
+	outside := &side{name: "upstream", sock: newSock(to), rd: &rd, w: to}
+	go io.WriteString(agent, "hello")
+	go io.ReadFull(upstream, make([]byte, len("hello")))
+	p := tun.pass(inside, outside)
+	if p.n != int64(len("hello")) || p.broken != "" || time.Now().Before(until) {
+		t.Errorf("%+v", p)
+	}
+	if !from.read.Equal(until) || !to.write.Equal(until) {
+		t.Errorf("until %v: reads until %v, writes until %v", until, from.read, to.write)
+	}
+	if err := tun.fill(inside); !os.IsTimeout(err) {
+		t.Errorf("read after that: %v", err)
+	}
+}
