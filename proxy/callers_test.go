@@ -83,6 +83,17 @@ func TestClientTokensMany(t *testing.T) {
 	}
 }
 
+// TestClientTokenCrosses: a client token in the one field that a route keeps goes no further, also where it is presented
+// rightly besides.
+func TestClientTokenCrosses(t *testing.T) {
+	c := callersOf(t, "worthless", `, "keep_headers": ["X-Api-Key"]`)
+	for key, want := range map[string]bool{"worthless": false, "Bearer worthless": false, "another": true} {
+		if got := c.refusal(asking(t, "Authorization: Bearer worthless", "X-Api-Key: "+key)) == nil; got != want {
+			t.Errorf("%s: passes %v", key, got)
+		}
+	}
+}
+
 // TestClientTokensUnusable: what cannot be a client token lets nobody through.
 func TestClientTokensUnusable(t *testing.T) {
 	for _, text := range []string{"", "\n \r\n", "a b", "ok\na\x00b", "é", "the-real-token", "ok\nthe-real-token",
