@@ -11,7 +11,7 @@ import (
 // rules are a route's allow, deny, git and deny_minting, compiled. They are matched on what follows the route's prefix.
 //
 // An upstream may read one path in several ways: decode it once more or not, split it at an encoded slash or not, pass
-// over empty segments. Deny matches if any reading of the path does; allow matches if every one does. So whatever the
+// over empty segments, take what follows two slashes at the beginning for a host. Deny matches if any reading of the path does; allow matches if every one does. So whatever the
 // upstream takes a request for, it is not one that is denied, and it is one that is allowed.
 type rules struct {
 	deny, allow []pattern
@@ -224,9 +224,10 @@ type positions uint64
 // matchesAny reports whether a reading of the path, decoded as often as this reader does, matches. It follows all
 // readings at once, as an automaton does: the time is linear in the path.
 func (p *pattern) matchesAny(path []byte) bool {
-	at := p.skipRest(1)
+	start := p.skipRest(1)
+	at := start
 	var open positions // those whose last segment goes on if the next separator is none
-	for {
+	for before, split := (beginning{}), true; ; {
 		n := bytes.IndexAny(path, separators)
 		piece := path
 		if n >= 0 {
@@ -234,22 +235,47 @@ func (p *pattern) matchesAny(path []byte) bool {
 		}
 		for _, end := range []byte("?#") { // a decoded one ends the path for some
 			if cut := bytes.IndexByte(piece, end); cut >= 0 {
-				if reached, _ := p.step(at, open, piece[:cut]); p.isMatched(reached) {
+				reached, _ := p.step(at, open, piece[:cut])
+				if before.next(piece[:cut], split).host {
+					reached |= start
+				}
+				if p.isMatched(reached) {
 					return true
 				}
 			}
 		}
 		at, open = p.step(at, open, piece)
+		if before = before.next(piece, split); before.host {
+			at |= start
+		}
 		switch {
 		case n < 0:
 			return p.isMatched(at)
-		case at == 0:
+		case at == 0 && before.empty == 0:
 			return false
-		case path[n] == separator:
+		}
+		if split = path[n] == separator; split {
 			open = 0
 		}
 		path = path[n+1:]
 	}
+}
+
+// beginning follows the readings of a path by which it is none from its start on: who parses a request target as a
+// reference finds a host behind two slashes (RFC 3986, section 4.2), and the path behind that.
+type beginning struct {
+	begun bool
+	empty int  // how many segments there were so far, if all of them are empty; two stand for more
+	host  bool // the last segment may be the host
+}
+
+// next takes one more piece of the path; split says that it must be the beginning of a segment.
+func (b beginning) next(piece []byte, split bool) beginning {
+	next := beginning{begun: true, host: b.empty > 0 && len(piece) > 0 || !split && (b.host || b.empty > 1)}
+	if len(piece) == 0 && (!b.begun || b.empty > 0) {
+		next.empty = min(b.empty+1, 2)
+	}
+	return next
 }
 
 // step matches one more piece of the path: a segment, or what follows an encoded separator, which then may also belong

@@ -8,6 +8,21 @@ import (
 // readings returns every way in which an upstream may read a path that it decodes so many times at least, as lists of
 // segments: written out one by one, where rules follow them all at once.
 func readings(path string, least int) (all [][]string) {
+	all = pathReadings(path, least)
+	for _, segments := range all {
+		empty := 0
+		for empty < len(segments) && segments[empty] == "" {
+			empty++
+		}
+		if 0 < empty && empty < len(segments) { // the first that is not is taken for a host
+			all = append(all, segments[empty+1:])
+		}
+	}
+	return all
+}
+
+// pathReadings returns those by which it is a path from its first byte on.
+func pathReadings(path string, least int) (all [][]string) {
 	parts := strings.Split(path, "/")
 	for level := 0; level <= decodings; level++ {
 		if level >= least {
@@ -83,6 +98,7 @@ func FuzzRules(f *testing.F) {
 	for _, seed := range [][2]string{
 		{"/a/*/b", "a/x%2fy/b"}, {"/a/**", "a"}, {"/a", "%61;x%2fy"}, {"/*", "x%252fy"}, {"/a/b", `a\b`}, {"/a", "a%3fb%2fc"},
 		{"/a/*", "a//"}, {"/a", ";x%5cy/a"}, {"/*/b", "a;x/b."}, {"/", ""}, {"/a/", "a"}, {"/a/*/**", "a/%c0%af/b"}, {"/a", `;x\y/a`}, {"/a", `a;x\y`}, {"/*/a", "x%2fy/z/a"}, {"/*", "x/y%20"},
+		{"/a", "/x/a"}, {"/a", `\x/a`}, {"/a/b", "%2f%2fx%2fa/b"}, {"/a", "/%2f/%61"}, {"/", "/x%3f"}, {"/a", "/x%2fy/%61"},
 	} {
 		f.Add(seed[0], seed[1])
 	}

@@ -87,6 +87,12 @@ func TestDeny(t *testing.T) {
 		"POST /post":                   false,
 		"GET /post":                    true,
 		"HEAD /post":                   true,
+		"POST //x/keys":                false,
+		"POST ///x/keys":               false,
+		`POST /\x/keys`:                false,
+		"POST //x%2fy/k%65ys":          false,
+		"POST //x/y/keys":              true,
+		"POST /;/x/keys":               true,
 	} {
 		path, _, _ := strings.Cut(request, "?")
 		if got := r.passes(path); got != want {
