@@ -48,8 +48,9 @@ type RouteConfig struct {
 	base   string // the upstream's base path, without a slash at its end
 }
 
-// UpstreamHost is the host of the upstream, in lower case, without its port.
-func (r *RouteConfig) UpstreamHost() string { return r.origin.host }
+// UpstreamHost is the host of the upstream as it is known: in lower case, without its port and without the dot that ends
+// the name of one in the root of DNS.
+func (r *RouteConfig) UpstreamHost() string { return strings.TrimSuffix(r.origin.host, ".") }
 
 // origin is where an upstream listens (RFC 9110, section 4.3.2).
 type origin struct {

@@ -117,7 +117,7 @@ func (r *RouteConfig) Minting() (names []string, rules []Rule) {
 	}
 	for i := range services {
 		s := &services[i]
-		if !s.isAt(r.origin.host) {
+		if !s.isAt(r.UpstreamHost()) {
 			continue
 		}
 		names = append(names, s.name)

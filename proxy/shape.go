@@ -33,7 +33,7 @@ func (r *RouteConfig) shape() shape {
 	if r.Refusals != "" {
 		return shapes[r.Refusals]
 	}
-	return shapes[shapesOfHosts[r.origin.host]]
+	return shapes[shapesOfHosts[r.UpstreamHost()]]
 }
 
 // errorTypes are the types of an API's errors by status, as they are documented. What is not there has the type of the
