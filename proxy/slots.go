@@ -35,9 +35,11 @@ func canonicalName(name string) string {
 }
 
 // overrides are the fields that make some servers act on another method or another path than the request line has.
-// What has rules for methods and paths cannot let them pass.
-var overrides = []string{"x-http-method-override", "x-http-method", "x-method-override", "x-original-method",
-	"x-original-url", "x-original-uri", "x-rewrite-url"}
+// What has rules for methods and paths cannot let them pass, nor can those for paths what has a base path.
+var overrides = struct{ method, path []string }{
+	[]string{"x-http-method-override", "x-http-method", "x-method-override", "x-original-method"},
+	[]string{"x-original-url", "x-original-uri", "x-rewrite-url"},
+}
 
 // dropped are the agent's fields that do not cross on a route, besides droppedUp: canonical names, each once, in order.
 func (r *RouteConfig) dropped(rules bool) []string {
@@ -53,7 +55,10 @@ func (r *RouteConfig) dropped(rules bool) []string {
 	}
 	names = append(names, r.Strip...)
 	if rules {
-		names = append(names, overrides...)
+		names = append(names, overrides.method...)
+	}
+	if rules || r.base != "" {
+		names = append(names, overrides.path...)
 	}
 	if r.WebSocket {
 		names = append(names, subprotocols) // a handshake's is made anew, without what is a slot in it
