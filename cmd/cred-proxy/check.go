@@ -136,13 +136,13 @@ func showDetails(w io.Writer, r *proxy.RouteConfig, getenv func(string) string) 
 	if r.WebSocket {
 		line("upgrade websocket")
 	}
-	if names, rules := r.Minting(); len(rules) > 0 {
+	if names, rules := r.Minting(); rules != nil {
 		line("deny    what hands out credentials of %s:", strings.Join(names, ", "))
 		for _, rule := range rules {
 			line("        %s", rule)
 		}
 	}
-	if b.Len() > 0 {
-		fmt.Fprintf(w, "\n%s\n%s", r.Path, b.String())
+	if details := b.String(); details != "" {
+		fmt.Fprintf(w, "\n%s\n%s", r.Path, details)
 	}
 }

@@ -170,6 +170,7 @@ type settings struct {
 	skipped []string
 
 	what string // for which route and client it is given now
+	used bool   // whether any of the route's clients made something of it
 }
 
 type pair struct{ name, value, about string }
@@ -181,10 +182,10 @@ type file struct {
 
 // add adds what the clients of a route need, if the sandbox reaches the proxy at this URL and has these client tokens.
 func (s *settings) add(r *proxy.RouteConfig, url string, tokens []string) {
-	size := func() int { return len(s.vars) + len(s.gits) + len(s.files) + len(s.skipped) }
-	before, p := size(), newPlace(r, url, tokens)
+	p := newPlace(r, url, tokens)
+	s.used = false
 	for _, c := range append(clientsOf(r), anyClient) {
-		if c.name != anyClient.name || size() == before {
+		if c.name != anyClient.name || !s.used {
 			s.what = r.Path + ": " + c.name
 			c.give(p, s)
 		}
@@ -201,6 +202,7 @@ func (s *settings) git(key, value string) {
 
 // once adds a pair whose name is not there yet. One that has another value is told of: it is for the first route.
 func (s *settings) once(list []pair, p pair) []pair {
+	s.used = true
 	for _, have := range list {
 		if have.name == p.name {
 			s.skip(p.name, have.value != p.value)
@@ -211,6 +213,7 @@ func (s *settings) once(list []pair, p pair) []pair {
 }
 
 func (s *settings) file(path string, lines ...string) {
+	s.used = true
 	for _, have := range s.files {
 		if have.path == path {
 			s.skip("~/"+path, true)
@@ -226,4 +229,7 @@ func (s *settings) skip(name string, differs bool) {
 	}
 }
 
-func (s *settings) tell(why string) { s.skipped = append(s.skipped, s.what+": "+why) }
+func (s *settings) tell(why string) {
+	s.used = true
+	s.skipped = append(s.skipped, s.what+": "+why)
+}

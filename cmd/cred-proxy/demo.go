@@ -39,26 +39,17 @@ func (p *program) demo(args []string) int {
 	if flags.NArg() > 0 {
 		return p.usageError("demo: unexpected argument %q", flags.Arg(0))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), stopSignals...)
-	defer stop()
+	ctx, _ := signal.NotifyContext(context.Background(), stopSignals...) // what is started here ends with the program
 
 	up, err := fakeupstream.Start(ctx, fakeupstream.Options{})
 	if err != nil {
 		return p.fail(err)
 	}
-	defer up.Close()
 	srv, ln, err := demoProxy(up, p.warn)
 	if err != nil {
 		return p.fail(err)
 	}
-	served := make(chan error, 1)
-	go func() { served <- srv.Serve(ln) }()
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		srv.Shutdown(ctx)
-		<-served
-	}()
+	go srv.Serve(ln)
 
 	t := &tour{out: p.stdout, colour: isTerminal(p.stdout) && p.getenv("NO_COLOR") == "",
 		base: "http://" + ln.Addr().String(), up: up}
@@ -77,13 +68,8 @@ func (p *program) demo(args []string) int {
 		return exitOK
 	}
 	t.say("\nListening until interrupted (Ctrl-C).\n")
-	select {
-	case <-ctx.Done():
-		return exitOK
-	case err := <-served:
-		served <- nil
-		return p.fail(err)
-	}
+	<-ctx.Done()
+	return exitOK
 }
 
 func demoFlags(flags *flag.FlagSet) (once *bool) {

@@ -4,15 +4,13 @@ package main
 
 import "golang.org/x/sys/unix"
 
-// raiseDescriptors raises how many descriptors the process may have towards want, and returns how many that are: the
-// user's limit allows some, and root may raise that limit too.
+// raiseDescriptors raises how many descriptors the process may have towards want, and returns how many that are. What the
+// user's limit allows Go takes by itself (package os); root may raise that limit too.
 func raiseDescriptors(want uint64) (have uint64, err error) {
 	var l unix.Rlimit
 	err = unix.Getrlimit(unix.RLIMIT_NOFILE, &l)
 	if err == nil && l.Cur < want {
-		if unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: want, Max: max(want, l.Max)}) != nil {
-			unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: min(want, l.Max), Max: l.Max})
-		}
+		unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: want, Max: max(want, l.Max)})
 		err = unix.Getrlimit(unix.RLIMIT_NOFILE, &l)
 	}
 	return l.Cur, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 
@@ -103,8 +104,8 @@ func writeShell(w io.Writer, s *settings) {
 	for _, f := range s.files {
 		about(f.about)
 		fmt.Fprintf(w, "if [ -e \"$HOME/%[1]s\" ]; then\n\techo 'cred-proxy env: ~/%[1]s is there already and was left alone' >&2\nelse\n", f.path)
-		if i := strings.LastIndexByte(f.path, '/'); i >= 0 {
-			fmt.Fprintf(w, "\tmkdir -p \"$HOME/%s\"\n", f.path[:i])
+		if dir := path.Dir(f.path); dir != "." {
+			fmt.Fprintf(w, "\tmkdir -p \"$HOME/%s\"\n", dir)
 		}
 		fmt.Fprintf(w, "\tcat >\"$HOME/%s\" <<'CRED_PROXY_END'\n%s\nCRED_PROXY_END\nfi\n", f.path, strings.Join(f.lines, "\n"))
 	}

@@ -58,9 +58,7 @@ func askHealth(address, request string, judge func(*http.Response) error, within
 	}
 	defer conn.Close()
 	conn.SetDeadline(by)
-	if _, err := io.WriteString(conn, request+"\r\nHost: localhost\r\nConnection: close\r\n\r\n"); err != nil {
-		return err
-	}
+	io.WriteString(conn, request+"\r\nHost: localhost\r\nConnection: close\r\n\r\n") // or there is no answer
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		return fmt.Errorf("no answer from %s: %w", address, err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -37,22 +38,21 @@ func (v *countValue) Set(s string) error {
 // sizeValue is a number of bytes, with KiB or MiB behind it if need be.
 type sizeValue int
 
-// units are those of a size, the largest first.
-var units = []struct {
+type unit struct {
 	name string
 	size uint64
-}{{"MiB", 1 << 20}, {"KiB", 1 << 10}, {"", 1}}
+}
+
+// units are those of a size, the largest first.
+var units = []unit{{"MiB", 1 << 20}, {"KiB", 1 << 10}, {"", 1}}
 
 // minSize and maxSize hold sizes to what works: no client gets along with less, and more would bound nothing.
 const minSize, maxSize = 64, 64 << 20
 
 func (v *sizeValue) String() string {
-	for _, u := range units {
-		if n := uint64(*v); n != 0 && n%u.size == 0 {
-			return strconv.FormatUint(n/u.size, 10) + u.name
-		}
-	}
-	return "0"
+	n := uint64(*v)
+	u := units[slices.IndexFunc(units, func(u unit) bool { return n%u.size == 0 })] // as that of one byte does
+	return strconv.FormatUint(n/u.size, 10) + u.name
 }
 
 func (v *sizeValue) Set(s string) error {
@@ -66,7 +66,6 @@ func (v *sizeValue) Set(s string) error {
 			*v = sizeValue(n * u.size)
 			return nil
 		}
-		break
 	}
 	return fmt.Errorf("%q is not a size from %d to %dMiB, such as 64KiB", s, minSize, maxSize>>20)
 }

@@ -166,12 +166,7 @@ type choiceValue struct {
 	words []string
 }
 
-func (v choiceValue) String() string {
-	if v.value == nil {
-		return "" // the zero value, which package flag asks for its text
-	}
-	return *v.value
-}
+func (v choiceValue) String() string { return *v.value }
 func (v choiceValue) Set(s string) error {
 	if !slices.Contains(v.words, s) {
 		return fmt.Errorf("%q is none of %s", s, strings.Join(v.words, ", "))

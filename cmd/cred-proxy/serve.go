@@ -32,7 +32,6 @@ func (p *program) serve(args []string) int {
 	}
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, slices.Concat(stopSignals, reloadSignals, reopenSignals)...)
-	defer signal.Stop(signals)
 	outlivePipes()
 
 	trusted, err := namedRoots(p.getenv)
@@ -130,9 +129,8 @@ func (p *program) drain(srv *proxy.Server, adm *admin.Admin, o *options, logs *l
 	notify(p.getenv, notifyStopping)
 	ctx, cancel := context.WithTimeout(context.Background(), o.drainDelay+o.drain)
 	defer cancel()
-	done := make(chan error, 1)
-	delay := time.AfterFunc(o.drainDelay, func() { done <- srv.Shutdown(ctx) })
-	defer delay.Stop()
+	done := make(chan error)
+	time.AfterFunc(o.drainDelay, func() { done <- srv.Shutdown(ctx) })
 	for {
 		select {
 		case err := <-done:
