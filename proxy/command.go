@@ -100,7 +100,7 @@ func startError(err error) error {
 		return e.Err
 	}
 	if e, ok := errors.AsType[*fs.PathError](err); ok {
-		return e.Err
+		err = e.Err
 	}
 	return err
 }

@@ -45,7 +45,7 @@ func TestSecretIsNotPrinted(t *testing.T) {
 	const value = "the-secret-value"
 	s := NewSecret(value)
 	var said bytes.Buffer
-	for _, v := range []any{s, &s, []Secret{s}, map[string]Secret{"k": s}, struct{ Exported Secret }{s}, struct{ hidden Secret }{s},
+	for _, v := range []any{s, &s, []Secret{s}, map[string]Secret{"k": s}, map[Secret]string{s: "v"}, struct{ Exported Secret }{s}, struct{ hidden Secret }{s},
 		credential{tokenValue: tokenValue{token: s}, field: s}, &source{value: tokenValue{token: s}}, &route{fields: s}, route{fields: s}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%p", "%T", "%t", "%b", "%o", "%c", "%U", "%e", "%w"} {
 			fmt.Fprintf(&said, verb+"\n", v)

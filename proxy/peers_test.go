@@ -52,6 +52,9 @@ func TestNetworks(t *testing.T) {
 				}
 			}
 		}
+		if again, err := ParseNetworks(n.String()); err != nil || !slices.Equal(again, n) {
+			t.Errorf("%s: said to be %s: %v", test.list, n, err)
+		}
 		if !n.contains(&net.UnixAddr{Net: "unix"}) {
 			t.Error("a Unix socket's peer is not let in")
 		}
@@ -144,7 +147,7 @@ func TestUnixPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	peers := make(chan string, 1)
-	s := New(Options{Peers: Networks{netip.MustParsePrefix("10.0.0.0/8")}, Observer: func(e *Event) { peers <- e.Peer.String() }})
+	s := New(Options{Peers: Networks{netip.MustParsePrefix("10.0.0.0/8")}, Observer: func(e *Event) { peers <- e.Peer.Network() + " " + e.Peer.String() }})
 	go s.Serve(ln)
 	defer s.Shutdown(t.Context())
 	c, err := net.Dial("unix", ln.Addr().String())
@@ -153,7 +156,7 @@ func TestUnixPeer(t *testing.T) {
 	}
 	defer c.Close()
 	io.WriteString(c, "GET /none HTTP/1.1\r\nHost: x\r\n\r\n")
-	if got, want := <-peers, fmt.Sprintf("unix:uid=%d,pid=%d", os.Getuid(), os.Getpid()); got != want {
+	if got, want := <-peers, fmt.Sprintf("unix unix:uid=%d,pid=%d", os.Getuid(), os.Getpid()); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

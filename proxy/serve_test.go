@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"testing"
@@ -94,4 +96,57 @@ func serve(t testing.TB, s *Server) (addr string, stop func()) {
 	})
 	t.Cleanup(stop)
 	return ln.Addr().String(), stop
+}
+
+// failing is a listener whose first connections fail.
+type failing struct {
+	net.Listener
+	errs []error
+}
+
+func (f *failing) Accept() (net.Conn, error) {
+	if len(f.errs) > 0 {
+		err := f.errs[0]
+		f.errs = f.errs[1:]
+		return nil, err
+	}
+	return f.Listener.Accept()
+}
+
+// TestAcceptFails: a connection that cannot be accepted, for want of descriptors say, is told of and ends nothing; a
+// listener that somebody else has closed ends Serve. A server that was shut down is so once.
+func TestAcceptFails(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told, served := make(chan string, 10), make(chan error, 1)
+	s := newServer(t, Options{Warn: func(line string) { told <- line }}, one("", ""))
+	for len(told) > 0 {
+		<-told
+	}
+	go func() { served <- s.Serve(&failing{ln, []error{errors.New("too many open files")}}) }()
+	if got := <-told; got != "accept: too many open files" {
+		t.Errorf("told %q", got)
+	}
+	conn, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(conn, "GET /none HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+	if answer, err := io.ReadAll(conn); err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 404 ")) {
+		t.Errorf("%v, %q", err, answer)
+	}
+	ln.Close()
+	if err := <-served; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Serve: %v", err)
+	}
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+	if err := s.Shutdown(t.Context()); err == nil {
+		t.Error("shut down twice")
+	}
 }

@@ -19,9 +19,6 @@ type Stream struct {
 	found found
 }
 
-// Pending reports whether the text so far ends in what may be the beginning of an occurrence.
-func (s *Stream) Pending() bool { return len(s.tail) > 0 }
-
 // Next takes the next piece and masks in it what it can. It returns how many occurrences came to their end in it, how many
 // bytes before it belong to one of these and must be masked by the caller as far as it still has them, and how many bytes
 // up to the end of this piece, which may be more than it has, may be the beginning of another.
