@@ -67,3 +67,19 @@ func TestSecretIsNotPrinted(t *testing.T) {
 		}
 	}
 }
+
+// TestShownName: a name is shown as it is, what is probably a token is not.
+func TestShownName(t *testing.T) {
+	for name, want := range map[string]string{
+		"ghp_16C7e42F292c6912E7710c838347Ae178B4a": "ghp_... (a token in place of a name?)",
+		"abcdefghijklmnopqrs1":                     "abcd... (a token in place of a name?)",
+		"abcdefghijklmnopqr1":                      "abcdefghijklmnopqr1",
+		"TOKEN_OF_THE_SERVICE_2":                   "TOKEN_OF_THE_SERVICE_2",
+		"token_of_the_second_service":              "token_of_the_second_service",
+		"/run/secrets/token-2-of-route":            "/run/secrets/token-2-of-route",
+	} {
+		if got := shownName(name); got != want {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}

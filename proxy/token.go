@@ -27,7 +27,7 @@ type TokenSource struct {
 // arguments does not find them in a log.
 func (t *TokenSource) String() string {
 	if t.Env != "" {
-		return "env " + t.Env
+		return "env " + shownName(t.Env)
 	}
 	return t.place()
 }
@@ -36,11 +36,20 @@ func (t *TokenSource) String() string {
 func (t *TokenSource) place() string {
 	switch {
 	case t.File != "":
-		return "file " + t.File
+		return "file " + shownName(t.File)
 	case t.Command != nil:
 		return "command " + t.Command[0]
 	}
-	return "env var " + t.Env
+	return "env var " + shownName(t.Env)
+}
+
+// shownName is a variable's or a file's name as messages have it, of which some go to agents. Of what is probably a token,
+// written where its place belongs, they have the beginning: of 20 bytes with digits and small letters, and no slash.
+func shownName(s string) string {
+	if len(s) < 20 || strings.Contains(s, "/") || !strings.ContainsAny(s, "0123456789") || strings.ToUpper(s) == s {
+		return s
+	}
+	return s[:4] + "... (a token in place of a name?)"
 }
 
 // named is how messages name the source.
