@@ -22,6 +22,7 @@ func checkFlags(flags *flag.FlagSet) (run *bool) {
 
 // check reads a routes.json and shows what it says.
 func (p *program) check(args []string) int {
+	tellUnknown := p.watchVariables()
 	var run *bool
 	o, rest, err := parseOptions(args, p.getenv, func(flags *flag.FlagSet) { run = checkFlags(flags) })
 	switch {
@@ -56,6 +57,7 @@ func (p *program) check(args []string) int {
 	for _, r := range config.ByPrefix() {
 		showDetails(p.stdout, &r, p.getenv)
 	}
+	tellUnknown()
 	return exitOK
 }
 

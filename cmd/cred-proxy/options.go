@@ -5,9 +5,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"credproxy/proxy"
@@ -59,9 +61,12 @@ type setting struct {
 	value flag.Value
 }
 
+// variablePrefix is what the variables of all settings begin with.
+const variablePrefix = "CRED_PROXY_"
+
 // env is the setting's variable: -drain-timeout is CRED_PROXY_DRAIN_TIMEOUT.
 func (s setting) env() string {
-	return "CRED_PROXY_" + strings.ToUpper(strings.ReplaceAll(s.flag, "-", "_"))
+	return variablePrefix + strings.ToUpper(strings.ReplaceAll(s.flag, "-", "_"))
 }
 
 // shown is the value as help shows it.
@@ -113,6 +118,25 @@ func settingFlags(flags *flag.FlagSet) { defaultOptions().declare(flags) }
 func (o *options) declare(flags *flag.FlagSet) {
 	for _, s := range o.settings() {
 		flags.Var(s.value, s.flag, s.about)
+	}
+}
+
+// watchVariables remembers which variables are asked for from now on. What it returns tells of those that are named like
+// a setting and that neither a setting nor a route has asked for: one that is misspelt would go unnoticed.
+func (p *program) watchVariables() (tell func()) {
+	var asked sync.Map
+	getenv := p.getenv
+	p.getenv = func(name string) string {
+		asked.Store(name, true)
+		return getenv(name)
+	}
+	return func() {
+		for _, v := range os.Environ() {
+			name, _, _ := strings.Cut(v, "=")
+			if _, known := asked.Load(name); !known && strings.HasPrefix(name, variablePrefix) {
+				p.say("%s is no setting and is ignored", name)
+			}
+		}
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 
 // serve is the program without a command: it proxies until it is told to stop.
 func (p *program) serve(args []string) int {
+	tellUnknown := p.watchVariables()
 	o, rest, err := parseOptions(args, p.getenv)
 	switch {
 	case err != nil:
@@ -56,6 +57,7 @@ func (p *program) serve(args []string) int {
 	if err := srv.LoadFile(o.routes); err != nil {
 		return p.fail(err)
 	}
+	tellUnknown()
 	doors, err := o.doors(p.getenv)
 	if err != nil {
 		return p.fail(err)
