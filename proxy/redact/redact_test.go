@@ -249,6 +249,44 @@ func TestHalfRead(t *testing.T) {
 	}
 }
 
+// TestReadyMade: a token that is the base64 of user and password is looked for as the password of that user is, and as it
+// is where it only looks so.
+func TestReadyMade(t *testing.T) {
+	const password = "the-real-password"
+	pair := func(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
+	for token, want := range map[string]bool{
+		pair("me:" + password):                       true,
+		strings.TrimRight(pair("me:"+password), "="): true,
+		pair(":" + password):                         true,
+		pair(password):                               false,
+		pair("me:" + password + "\u00e9"):            false,
+		pair("me:" + password + "\n"):                false,
+		"-" + pair("me:"+password):                   false,
+	} {
+		m := New([]Secret{{Token: token, Scheme: "basic"}})
+		if n := m.Mask([]byte("-- " + password + " --")); (n == 1) != want {
+			t.Errorf("%s: %d found", token, n)
+		}
+		if n := m.Mask([]byte("-- " + token + " --")); n != 1 {
+			t.Errorf("%s: %d of itself found", token, n)
+		}
+		if n := New([]Secret{{Token: token, Scheme: "Bearer"}}).Mask([]byte("-- " + password + " --")); n != 0 {
+			t.Errorf("%s, which is no Basic credential: %d found", token, n)
+		}
+	}
+	secrets := []Secret{{Token: pair("me:" + password), Scheme: "Basic"}}
+	for _, w := range writings(password, "me") {
+		check(t, secrets, []byte("-- "+w+" --"), 3)
+		if n := New(secrets).Mask([]byte("-- " + w + " --")); n != 1 {
+			t.Errorf("%s: %d found", w, n)
+		}
+	}
+	short := pair("me:7-bytes")
+	if n := New([]Secret{{Token: short, Scheme: "Basic"}}).Mask([]byte("-- 7-bytes " + short + " --")); n != 1 {
+		t.Errorf("a short password: %d found", n)
+	}
+}
+
 // TestShort: what is too short is not looked for.
 func TestShort(t *testing.T) {
 	if New([]Secret{{Token: "7-bytes"}, {Token: "", Username: user("a-long-username")}}) != nil {

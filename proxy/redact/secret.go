@@ -24,6 +24,9 @@ func (s *Secret) patterns() (p []string) {
 		return nil
 	}
 	p = appendWritings(p, s.Token)
+	if pair := s.pair(); pair != nil {
+		p = append(p, pair.patterns()...)
+	}
 	whole := s.Token
 	switch {
 	case s.Username != nil:
@@ -35,6 +38,20 @@ func (s *Secret) patterns() (p []string) {
 		whole = s.Scheme + " " + s.Token
 	}
 	return append(p, alphabets(base64.RawStdEncoding.EncodeToString([]byte(whole)))...)
+}
+
+// pair is what a token stands for that is a ready-made Basic credential, the base64 of user and password (RFC 7617), with
+// a password of printable ASCII; nil for any other.
+func (s *Secret) pair() *Secret {
+	if !strings.EqualFold(s.Scheme, "Basic") {
+		return nil
+	}
+	text, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(s.Token, "="))
+	user, password, ok := strings.Cut(string(text), ":")
+	if err != nil || !ok || strings.ContainsFunc(password, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return nil
+	}
+	return &Secret{Token: password, Username: &user}
 }
 
 // appendWritings appends a text and its base64.
