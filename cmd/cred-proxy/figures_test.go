@@ -245,7 +245,7 @@ func leftIn(t *testing.T, p *process) (left, string) {
 	_, dump, _ := strings.Cut(p.stderr.String(), "SIGQUIT")
 	goroutines := 0
 	for stack := range strings.SplitSeq(dump, "\n\n") {
-		if strings.HasPrefix(stack, "goroutine ") && !strings.Contains(stack, "\ncreated by runtime.") {
+		if strings.HasPrefix(stack, "goroutine ") && !strings.HasPrefix(stack, "goroutine 0 ") && !strings.Contains(stack, "\ncreated by runtime.") {
 			goroutines++
 		}
 	}
