@@ -27,11 +27,14 @@ func pathReadings(path string, least int) (all [][]string) {
 	for level := 0; level <= decodings; level++ {
 		if level >= least {
 			all = append(all, splits(parts)...)
-			for _, end := range "?#" { // the path ends at the first of these
+			for _, end := range "?#" { // the path ends at the first of these, or at the first in a later segment
 				for i, part := range parts {
-					if cut := strings.IndexRune(part, end); cut >= 0 {
-						all = append(all, splits(append(append([]string{}, parts[:i]...), part[:cut]))...)
-						break
+					fresh := true
+					for cut, c := range part {
+						if c == end && fresh {
+							all = append(all, splits(append(append([]string{}, parts[:i]...), part[:cut]))...)
+						}
+						fresh = c == '/' || c == '\\' || fresh && c != end
 					}
 				}
 			}
@@ -102,44 +105,66 @@ func FuzzRules(f *testing.F) {
 	} {
 		f.Add(seed[0], seed[1])
 	}
-	f.Fuzz(func(t *testing.T, rule, path string) {
-		var r Rule
-		if setRulePath(&r, rule) != nil || len(rule) > 24 || len(path) > 48 {
-			return
-		}
-		for i := range len(path) {
-			if path[i] <= ' ' || path[i] > '~' || path[i] == '?' || path[i] == '#' {
-				return // no request target
+	f.Fuzz(holdRule)
+}
+
+// TestRulesOfShortPaths is FuzzRules with every path that is made of a few pieces.
+func TestRulesOfShortPaths(t *testing.T) {
+	pieces := []string{"/", "a", "x", "%2f", `\`, ";", "%3f"}
+	paths := []string{""}
+	for from := 0; len(paths) < 2000; {
+		to := len(paths)
+		for ; from < to; from++ {
+			for _, piece := range pieces {
+				paths = append(paths, paths[from]+piece)
 			}
 		}
-		if checkPath([]byte("/"+path), nil) != "" {
-			return
+	}
+	for _, rule := range []string{"/", "/a", "/a/a", "/*", "/**/a", "/*/a"} {
+		for _, path := range paths {
+			holdRule(t, rule, path)
 		}
-		few := strings.NewReplacer("%5", `\`, "%2", `\`, "%c", `\`, "%e", `\`, "%f", `\`).Replace(strings.ToLower(path))
-		if strings.Count(few, `\`) > 8 || strings.Count(path, "/") > 8 {
-			return // the readings are too many
+	}
+}
+
+// holdRule holds one compiled rule against all readings of a path.
+func holdRule(t *testing.T, rule, path string) {
+	var r Rule
+	if setRulePath(&r, rule) != nil || len(rule) > 24 || len(path) > 48 {
+		return
+	}
+	for i := range len(path) {
+		if path[i] <= ' ' || path[i] > '~' || path[i] == '?' || path[i] == '#' {
+			return // no request target
 		}
-		rc := RouteConfig{Deny: []Rule{r}}
-		denied := rc.compile().refusal("", []byte("GET"), []byte(path)) != nil
-		pattern := strings.Split(strings.TrimSuffix(rule[1:], "/"), "/")
-		if pattern[0] == "" {
-			pattern = nil
+	}
+	if checkPath([]byte("/"+path), nil) != "" {
+		return
+	}
+	few := strings.NewReplacer("%5", `\`, "%2", `\`, "%c", `\`, "%e", `\`, "%f", `\`).Replace(strings.ToLower(path))
+	if strings.Count(few, `\`) > 8 || strings.Count(path, "/") > 8 {
+		return // the readings are too many
+	}
+	rc := RouteConfig{Deny: []Rule{r}}
+	denied := rc.compile().refusal("", []byte("GET"), []byte(path)) != nil
+	pattern := strings.Split(strings.TrimSuffix(rule[1:], "/"), "/")
+	if pattern[0] == "" {
+		pattern = nil
+	}
+	want := false
+	for _, reading := range readings(path, 0) {
+		want = want || matches(reading, pattern)
+	}
+	if denied != want {
+		t.Fatalf("deny %q: %q denied %v, want %v", rule, path, denied, want)
+	}
+	rc = RouteConfig{Allow: []Rule{r}}
+	if rc.compile().refusal("", []byte("GET"), []byte(path)) != nil {
+		return
+	}
+	for _, reading := range readings(path, 1) {
+		if !matches(reading, strings.Split(rule[1:], "/")) {
+			t.Fatalf("allow %q: %q passes, but may be read as %q", rule, path, reading)
 		}
-		want := false
-		for _, reading := range readings(path, 0) {
-			want = want || matches(reading, pattern)
-		}
-		if denied != want {
-			t.Fatalf("deny %q: %q denied %v, want %v", rule, path, denied, want)
-		}
-		rc = RouteConfig{Allow: []Rule{r}}
-		if rc.compile().refusal("", []byte("GET"), []byte(path)) != nil {
-			return
-		}
-		for _, reading := range readings(path, 1) {
-			if !matches(reading, strings.Split(rule[1:], "/")) {
-				t.Fatalf("allow %q: %q passes, but may be read as %q", rule, path, reading)
-			}
-		}
-	})
+	}
 }
