@@ -5,8 +5,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
-
-	"credproxy/proxy/redact"
 )
 
 // What a token becomes: the field that is injected, and how it is kept from being seen.
@@ -89,8 +87,11 @@ func (c *credential) watched() watched {
 
 // status is what can be told of the token.
 func (c *credential) status() TokenStatus {
-	return TokenStatus{Source: c.Token.String(), State: string(c.state), Problem: c.problem,
-		Short: c.state == tokenSet && len(c.token.reveal()) < redact.Shortest}
+	t := TokenStatus{Source: c.Token.String(), State: string(c.state), Problem: c.problem}
+	if c.state == tokenSet {
+		t.Short = c.watched().secret().Short()
+	}
+	return t
 }
 
 // Line returns the field that is injected, with a stand-in for the token.

@@ -183,7 +183,7 @@ type TokenStatus struct {
 	Source  string // what the operator named: "env NAME", "file PATH", "command WORD"
 	State   string // "set", "unset", "invalid", or "not run" of a command that was not
 	Problem string // why it is not set, in words that name the source; or empty
-	Short   bool   // it is set, and too short to be watched for
+	Short   string // what is too short to be watched for, "token" or "password in the token"; or empty
 }
 
 // Ready reports whether every token is there; no route is refused for want of one.

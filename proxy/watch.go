@@ -28,7 +28,7 @@ func (w *watched) same(other *watched) bool {
 		(w.username == nil) == (other.username == nil) && (w.username == nil || *w.username == *other.username)
 }
 
-func (w *watched) secret() redact.Secret {
+func (w watched) secret() redact.Secret {
 	return redact.Secret{Token: w.token.reveal(), Scheme: w.scheme, Username: w.username}
 }
 
@@ -63,8 +63,8 @@ func (s *Server) watchFor(t *table, now time.Time) {
 	t.watch.Store(newWatch(t.leakGuard, slices.Concat(t.watched, s.former)...))
 	for _, w := range t.watched {
 		known := func(b watched) bool { return b.same(&w) }
-		if len(w.token.reveal()) < redact.Shortest && !slices.ContainsFunc(before, known) {
-			s.warn(fmt.Sprintf("the token of %s has fewer than %d bytes: it is not watched for", w.source, redact.Shortest))
+		if short := w.secret().Short(); short != "" && !slices.ContainsFunc(before, known) {
+			s.warn(fmt.Sprintf("the %s of %s has fewer than %d bytes: it is not watched for", short, w.source, redact.Shortest))
 		}
 	}
 }

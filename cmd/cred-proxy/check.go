@@ -63,8 +63,8 @@ func (p *program) check(args []string) int {
 
 // state is the state of a token as the table has it.
 func state(t proxy.TokenStatus) string {
-	if t.Short {
-		return t.State + ", too short to be watched for"
+	if t.Short != "" {
+		return fmt.Sprintf("%s, %s too short to be watched for", t.State, t.Short)
 	}
 	return t.State
 }

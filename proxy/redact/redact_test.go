@@ -258,9 +258,11 @@ func TestReadyMade(t *testing.T) {
 		pair("me:" + password):                       true,
 		strings.TrimRight(pair("me:"+password), "="): true,
 		pair(":" + password):                         true,
+		pair(password + ":"):                         true, // a key in the user's place
 		pair(password):                               false,
 		pair("me:" + password + "\u00e9"):            false,
 		pair("me:" + password + "\n"):                false,
+		pair("\u00e9" + password + ":"):              false,
 		"-" + pair("me:"+password):                   false,
 	} {
 		m := New([]Secret{{Token: token, Scheme: "basic"}})
@@ -272,6 +274,12 @@ func TestReadyMade(t *testing.T) {
 		}
 		if n := New([]Secret{{Token: token, Scheme: "Bearer"}}).Mask([]byte("-- " + password + " --")); n != 0 {
 			t.Errorf("%s, which is no Basic credential: %d found", token, n)
+		}
+		if n := New([]Secret{{Token: "basic " + token}}).Mask([]byte("-- " + password + " --")); (n == 1) != want {
+			t.Errorf("%s, with its scheme before it: %d found", token, n)
+		}
+		if n := New([]Secret{{Token: token, Scheme: "Basic", Username: user("me")}}).Mask([]byte("-- " + password + " --")); n != 0 {
+			t.Errorf("%s, which is a password itself: %d found", token, n)
 		}
 	}
 	secrets := []Secret{{Token: pair("me:" + password), Scheme: "Basic"}}

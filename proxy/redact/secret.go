@@ -24,34 +24,56 @@ func (s *Secret) patterns() (p []string) {
 		return nil
 	}
 	p = appendWritings(p, s.Token)
+	if s.Username != nil {
+		value := strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(s.whole())), "=")
+		p = appendWritings(p, value)
+		p = append(p, alphabets(value)...)
+	}
 	if pair := s.pair(); pair != nil {
 		p = append(p, pair.patterns()...)
 	}
-	whole := s.Token
-	switch {
-	case s.Username != nil:
-		whole = *s.Username + ":" + s.Token
-		value := strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(whole)), "=")
-		p = appendWritings(p, value)
-		p = append(p, alphabets(value)...)
-	case s.Scheme != "":
-		whole = s.Scheme + " " + s.Token
-	}
-	return append(p, alphabets(base64.RawStdEncoding.EncodeToString([]byte(whole)))...)
+	return append(p, alphabets(base64.RawStdEncoding.EncodeToString([]byte(s.whole())))...)
 }
 
-// pair is what a token stands for that is a ready-made Basic credential, the base64 of user and password (RFC 7617), with
-// a password of printable ASCII; nil for any other.
+// whole is the token with what goes before it.
+func (s *Secret) whole() string {
+	switch {
+	case s.Username != nil:
+		return *s.Username + ":" + s.Token
+	case s.Scheme != "":
+		return s.Scheme + " " + s.Token
+	}
+	return s.Token
+}
+
+// Short returns what of it is too short to be looked for, or "".
+func (s Secret) Short() string {
+	if len(s.Token) < Shortest {
+		return "token"
+	}
+	if pair := s.pair(); pair != nil && len(pair.Token) < Shortest {
+		return "password in the token"
+	}
+	return ""
+}
+
+// pair is what a token stands for that is a ready-made Basic credential, the base64 of user and password (RFC 7617), or of
+// a key in the user's place and no password. It is nil for any other, and where that is not of printable ASCII.
 func (s *Secret) pair() *Secret {
-	if !strings.EqualFold(s.Scheme, "Basic") {
+	scheme, value, _ := strings.Cut(s.whole(), " ")
+	if s.Username != nil || !strings.EqualFold(scheme, "Basic") {
 		return nil
 	}
-	text, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(s.Token, "="))
+	text, err := base64.RawStdEncoding.DecodeString(strings.Trim(value, " ="))
 	user, password, ok := strings.Cut(string(text), ":")
-	if err != nil || !ok || strings.ContainsFunc(password, func(r rune) bool { return r < ' ' || r > '~' }) {
+	pair := &Secret{Token: password, Username: &user}
+	if password == "" {
+		pair = &Secret{Token: user}
+	}
+	if err != nil || !ok || strings.ContainsFunc(pair.Token, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return nil
 	}
-	return &Secret{Token: password, Username: &user}
+	return pair
 }
 
 // appendWritings appends a text and its base64.
