@@ -251,7 +251,7 @@ func (p *pattern) matchesAny(path []byte) bool {
 		switch {
 		case n < 0:
 			return p.isMatched(at)
-		case at == 0 && before.empty == 0:
+		case at == 0:
 			return false
 		}
 		if split = path[n] == separator; split {
@@ -265,17 +265,17 @@ func (p *pattern) matchesAny(path []byte) bool {
 // reference finds a host behind two slashes (RFC 3986, section 4.2), and the path behind that.
 type beginning struct {
 	begun bool
-	empty int  // how many segments there were so far, if all of them are empty; two stand for more
+	empty bool // all segments so far are
 	host  bool // the last segment may be the host
 }
 
 // next takes one more piece of the path; split says that it must be the beginning of a segment.
 func (b beginning) next(piece []byte, split bool) beginning {
-	next := beginning{begun: true, host: b.empty > 0 && len(piece) > 0 || !split && (b.host || b.empty > 1)}
-	if len(piece) == 0 && (!b.begun || b.empty > 0) {
-		next.empty = min(b.empty+1, 2)
+	return beginning{
+		begun: true,
+		empty: len(piece) == 0 && (b.empty || !b.begun),
+		host:  b.empty || b.host && !split,
 	}
-	return next
 }
 
 // step matches one more piece of the path: a segment, or what follows an encoded separator, which then may also belong

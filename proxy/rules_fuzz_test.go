@@ -110,7 +110,7 @@ func FuzzRules(f *testing.F) {
 
 // TestRulesOfShortPaths is FuzzRules with every path that is made of a few pieces.
 func TestRulesOfShortPaths(t *testing.T) {
-	pieces := []string{"/", "a", "x", "%2f", `\`, ";", "%3f"}
+	pieces := []string{"/", "a", "x", "%2f", `\`, ";", "%3f", "x%3f"}
 	paths := []string{""}
 	for from := 0; len(paths) < 2000; {
 		to := len(paths)
