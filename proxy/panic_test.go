@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -16,7 +17,7 @@ func TestPanicSaysNoSecret(t *testing.T) {
 	const token = "sk-in-a-panic-0123456789"
 	var mu sync.Mutex
 	var said strings.Builder
-	first := true
+	var panicked atomic.Bool
 	addr, stop := serve(t, newServer(t, Options{
 		Getenv: func(string) string { return token },
 		Warn: func(line string) {
@@ -25,8 +26,7 @@ func TestPanicSaysNoSecret(t *testing.T) {
 			said.WriteString(line + "\n")
 		},
 		Observer: func(e *Event) {
-			if first {
-				first = false
+			if panicked.CompareAndSwap(false, true) {
 				panic(fmt.Errorf("Authorization: Bearer %s in %v", token, e))
 			}
 		},
