@@ -151,12 +151,12 @@ func unfinished(p []byte, v view) int {
 		e := p[len(p)-n:]
 		switch {
 		case e[0] == '%' && v&percentEscapes != 0:
-			if n == 1 || n == 2 && hexValue[e[1]] < 16 {
+			if n == 1 || n == 2 && isDigit(e[1]) {
 				return n
 			}
 			return 0
 		case e[0] == '\\' && v&jsonEscapes != 0:
-			if string(e) == `\u00`[:min(n, 4)] || n == 5 && string(e[:4]) == `\u00` && hexValue[e[4]] < 16 {
+			if string(e) == `\u00`[:min(n, 4)] || n == 5 && string(e[:4]) == `\u00` && isDigit(e[4]) {
 				return n
 			}
 			return 0
@@ -174,6 +174,9 @@ var hexValue = func() (t [256]byte) {
 	}
 	return t
 }()
+
+// isDigit reports whether c is a hexadecimal digit.
+func isDigit(c byte) bool { return hexValue[c] < 16 }
 
 // escaped adds the occurrences that have escapes in them.
 func (m *matcher) escaped(p []byte, f *found) {
@@ -221,13 +224,12 @@ func (m *matcher) around(p []byte, e int, v view, f *found) int {
 	for start > 0 && e-start < m.longest && m.class[p[start-1]]&inPattern != 0 {
 		start--
 	}
-	if i := unitStart(p, start, v); i < start {
-		start = skip(p, i, v, 1)
-	}
+	start = unitStart(p, start, v)
 	buf := m.scratch.Get().(*[]byte)
 	defer m.scratch.Put(buf)
 	text := *buf
-	for since := start - e; ; since = 0 { // characters since the last escape
+	since := start - e // characters since the last escape
+	for {
 		n, i := 0, start
 		for n < len(text) && i < len(p) && since < m.longest {
 			c, size := unit(p, i, v)
@@ -288,10 +290,10 @@ func (m *matcher) hex(p []byte, f *found) {
 			continue
 		}
 		start, end := i, i+4
-		for start > 0 && hexValue[p[start-1]] < 16 {
+		for start > 0 && isDigit(p[start-1]) {
 			start--
 		}
-		for end < len(p) && hexValue[p[end]] < 16 {
+		for end < len(p) && isDigit(p[end]) {
 			end++
 		}
 		if end-start >= 2*m.shortest {

@@ -212,9 +212,6 @@ func (m *matcher) findHeads() {
 func (m *matcher) Mask(p []byte) int {
 	var f found
 	m.find(p, &f)
-	if len(f.spans) == 0 {
-		return 0
-	}
 	n, end := 0, 0
 	for _, s := range f.sorted() {
 		if s.start >= end {

@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	neturl "net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -89,6 +91,17 @@ func inPieces(m *Matcher, text []byte, cut func() int) (masked []byte, n int) {
 	return masked, n
 }
 
+// findsInPieces reports whether something was found in the pieces of a text.
+func findsInPieces(m *Matcher, text []byte, cut func() int) (found bool) {
+	s := Stream{M: m}
+	for len(text) > 0 {
+		size := min(max(cut(), 0), len(text))
+		found = s.Find(text[:size]) >= 0 || found
+		text = text[size:]
+	}
+	return found
+}
+
 // kept checks the other half of the bargain: what is masked later was kept back.
 func kept(t *testing.T, m *Matcher, text []byte, cut func() int) {
 	t.Helper()
@@ -141,25 +154,26 @@ func check(t *testing.T, secrets []Secret, text []byte, seed uint64) {
 			t.Fatalf("%+v\n in %q\ngot %q in pieces\nnot %q", secrets, text, pieces, want)
 		}
 		kept(t, m, text, cut)
+		if found := findsInPieces(m, text, cut); found != (n > 0) && !endsInEscape {
+			t.Fatalf("%+v\n in %q\nfound in pieces: %v", secrets, text, found)
+		}
 	}
 }
 
 func user(s string) *string { return &s }
 
+// escaped writes each character in the next of some formats.
+func escaped(token string, formats ...string) string {
+	var b strings.Builder
+	for i := range len(token) {
+		fmt.Fprintf(&b, formats[i%len(formats)], token[i])
+	}
+	return b.String()
+}
+
 // writings are encodings as their usual encoders make them, and some that mix them.
 func writings(token, username string) map[string]string {
 	std, url := base64.StdEncoding.EncodeToString, base64.RawURLEncoding.EncodeToString
-	every := func(format string, n int) string {
-		var b strings.Builder
-		for i := range len(token) {
-			if i%n == 0 {
-				fmt.Fprintf(&b, format, token[i])
-			} else {
-				b.WriteByte(token[i])
-			}
-		}
-		return b.String()
-	}
 	basic := std([]byte(username + ":" + token))
 	return map[string]string{
 		"plain":          token,
@@ -175,13 +189,17 @@ func writings(token, username string) map[string]string {
 		"base64 inside":  std([]byte("x" + token + "xyz")),
 		"base64 bearer":  std([]byte("Bearer " + token)),
 		"base64 url":     url([]byte("xy" + token)),
-		"percent":        every("%%%02X", 1),
-		"percent lower":  every("%%%02x", 1),
-		"percent partly": every("%%%02x", 3),
-		"json":           every(`\u%04x`, 1),
-		"json upper":     every(`\u%04X`, 1),
-		"json partly":    every(`\u%04X`, 2),
+		"percent":        escaped(token, "%%%02X"),
+		"percent lower":  escaped(token, "%%%02x"),
+		"percent partly": escaped(token, "%%%02x", "%c", "%c"),
+		"json":           escaped(token, `\u%04x`),
+		"json upper":     escaped(token, `\u%04X`),
+		"json partly":    escaped(token, `\u%04X`, "%c"),
 		"json slash":     strings.ReplaceAll(token, "/", `\/`),
+		"json encoder":   strings.Trim(strconv.Quote(token), `"`),
+		"form":           neturl.QueryEscape(token),
+		"both":           escaped(token, "%%%02x", `\u%04x`),
+		"both partly":    escaped(token, "%%%02X", "%c", `\u%04X`),
 		"hex":            hex.EncodeToString([]byte(token)),
 		"hex upper":      strings.ToUpper(hex.EncodeToString([]byte(token))),
 		"hex odd":        "f" + hex.EncodeToString([]byte(token)) + "0",
@@ -237,6 +255,47 @@ func TestBesideEscapes(t *testing.T) {
 			for _, quote := range []string{"%22", `\u0022`, "%7B%22a%22%3A%22", `{\"a\":\"`, "%00%2", `\n`} {
 				check(t, []Secret{{Token: token, Username: user("me")}}, []byte("a"+quote+w+quote+"z"), uint64(len(name)))
 			}
+		}
+	}
+	for _, text := range []string{"%41%62cdefgh", `\u0041\u0062cdefgh`} { // nor is half of it
+		check(t, []Secret{{Token: "41bcdefgh"}}, []byte(text), 7)
+	}
+}
+
+// TestNearMiss: what has the same base64 as a token but for its last character is another text.
+func TestNearMiss(t *testing.T) {
+	for _, token := range []string{"8-bytes-", "9-bytes--", "10-bytes--"} {
+		m := New([]Secret{{Token: token}})
+		for _, before := range []string{"", "x", "xy"} {
+			other := before + token[:len(token)-1] + "," // of which four bits are those of "-"
+			if text := base64.StdEncoding.EncodeToString([]byte(other)); (len(other)%3 == 0) != (m.Find([]byte(text)) < 0) {
+				t.Errorf("%q for %q: %d", other, token, m.Find([]byte(text)))
+			}
+		}
+	}
+}
+
+// TestSeams: the longest writing is found wherever it begins in what is decoded at a time, or comes with a piece.
+func TestSeams(t *testing.T) {
+	m := New([]Secret{{Token: "ghp_16C7e42F292c6912", Username: user("me")}})
+	longest := slices.MaxFunc(m.patterns, func(a, b pattern) int { return len(a.text) - len(b.text) }).text
+	for _, format := range []string{"%02x", "%%%02x", `\u%04x`} {
+		unit := len(fmt.Sprintf(format, 'A'))
+		text := escaped(strings.Repeat("A", 1200), format)
+		for at := 1024 - 2*len(longest); at < 1024+2; at++ {
+			p := []byte(text)
+			n := copy(p[at*unit:], escaped(longest, format))
+			if got := m.Mask(p); got != 1 || bytes.Count(p, []byte("*")) != n {
+				t.Fatalf("%d found of it at %d as %s, %d bytes masked", got, at, format, bytes.Count(p, []byte("*")))
+			}
+		}
+	}
+	rest := strings.Repeat("- ", 10*len(longest)) + longest
+	for cut := range len(longest) {
+		size := cut
+		next := func() int { n := size; size = len(longest + rest); return n }
+		if masked, n := inPieces(m, []byte(longest+rest), next); n != 2 || strings.Trim(string(masked), "*") != rest[:len(rest)-len(longest)] {
+			t.Fatalf("%d found, %s", n, masked)
 		}
 	}
 }
@@ -409,11 +468,25 @@ func TestAmongBinary(t *testing.T) {
 			text = append(text, from[len(text)%1000:][:n]...)
 		}
 		for at := 0; at+len(tokens[2]) <= len(text); at += 1 + r.IntN(7) {
-			p := bytes.Clone(text)
-			copy(p[at:], tokens[2])
-			if m.Find(p) < 0 {
-				t.Fatalf("not found at %d of %d", at, seed)
+			masked(t, m, bytes.Clone(text), tokens[2], at)
+		}
+	}
+	for _, token := range tokens[:3] { // alone, so that no byte around it is text
+		m := New([]Secret{{Token: token, Scheme: "Bearer"}})
+		for size := len(token); size < 7*len(token); size += 3 {
+			for at := range size - len(token) + 1 {
+				masked(t, m, bytes.Repeat([]byte{0xff}, size), token, at)
 			}
 		}
+	}
+}
+
+// masked puts a token into a text that has none, and checks that it is masked there, and nothing else is.
+func masked(t *testing.T, m *Matcher, text []byte, token string, at int) {
+	t.Helper()
+	copy(text[at:], token)
+	want := slices.Concat(text[:at], bytes.Repeat([]byte("*"), len(token)), text[at+len(token):])
+	if n := m.Mask(text); n != 1 || !bytes.Equal(text, want) {
+		t.Fatalf("%d found of %s at %d of %d: %q", n, token, at, len(text), text)
 	}
 }

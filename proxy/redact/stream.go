@@ -23,14 +23,7 @@ type Stream struct {
 // bytes before it belong to one of these and must be masked by the caller as far as it still has them, and how many bytes
 // up to the end of this piece, which may be more than it has, may be the beginning of another.
 func (s *Stream) Next(p []byte) (n, back, keep int) {
-	s.found.spans = s.found.spans[:0]
-	if len(s.tail) == 0 {
-		s.M.find(p, &s.found)
-		keep = s.M.beginning(p)
-		s.tail = append(s.tail, p[len(p)-keep:]...)
-	} else {
-		keep = s.join(p)
-	}
+	keep = s.look(p)
 	if len(s.found.spans) > 0 {
 		n, back = s.mask(p)
 	}
@@ -40,20 +33,26 @@ func (s *Stream) Next(p []byte) (n, back, keep int) {
 
 // Find is Next that masks nothing: it returns the index of a secret of which an occurrence came to its end, or -1.
 func (s *Stream) Find(p []byte) int {
-	s.found.spans = s.found.spans[:0]
-	if len(s.tail) == 0 {
-		s.M.find(p, &s.found)
-		s.tail = append(s.tail, p[len(p)-s.M.beginning(p):]...)
-	} else {
-		s.join(p)
-	}
+	s.look(p)
 	if len(s.found.spans) == 0 {
 		return -1
 	}
 	return s.found.spans[0].secret
 }
 
-// join finds what is in the tail and p together, by positions in p, and sets the tail anew.
+// look finds what comes to its end in p, by positions in p, and sets the tail anew: to the last keep bytes of all that came.
+func (s *Stream) look(p []byte) (keep int) {
+	s.found.spans = s.found.spans[:0]
+	if len(s.tail) > 0 {
+		return s.join(p)
+	}
+	s.M.find(p, &s.found)
+	keep = s.M.beginning(p)
+	s.tail = append(s.tail, p[len(p)-keep:]...)
+	return keep
+}
+
+// join is look where there is a tail, and finds what is in the tail and p together.
 func (s *Stream) join(p []byte) (keep int) {
 	m, before := s.M, len(s.tail)
 	reach := min(len(p), longestUnit*m.longest) // what begins in the tail ends within that
@@ -156,7 +155,7 @@ func begins(p []byte, v view, head string) bool {
 // beginningHex is beginning for hexadecimal digits.
 func (m *matcher) beginningHex(p []byte) int {
 	start := len(p)
-	for start > 0 && len(p)-start < 2*m.longest && hexValue[p[start-1]] < 16 {
+	for start > 0 && len(p)-start < 2*m.longest && isDigit(p[start-1]) {
 		start--
 	}
 	for ; start < len(p); start++ {
