@@ -67,9 +67,6 @@ func storedBrotli(p []byte) []byte {
 		out = append(out, piece...)
 		stream = 0
 	}
-	if len(p) == 0 {
-		return []byte{0x06} // WBITS, ISLAST, ISLASTEMPTY
-	}
 	return append(out, 0x03) // ISLAST, ISLASTEMPTY
 }
 

@@ -93,8 +93,6 @@ type controlError struct {
 	error
 }
 
-func (e *controlError) Unwrap() error { return e.error }
-
 func reply(w http.ResponseWriter, result any, err error) {
 	if err != nil {
 		status := http.StatusBadRequest

@@ -1,6 +1,8 @@
 package fakeupstream
 
 import (
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"testing"
@@ -12,6 +14,9 @@ func TestEgress(t *testing.T) {
 	e, err := StartEgress(func(q Request) (string, int) {
 		if q.Target == "upstream.test:443" && q.Method == "CONNECT" && q.Get("Host") == q.Target {
 			return up.addr, 0
+		}
+		if q.Target == "nobody.test:443" {
+			return "127.0.0.1:1", 0
 		}
 		return "", http.StatusTeapot
 	})
@@ -33,6 +38,19 @@ func TestEgress(t *testing.T) {
 	if resp, err := client.Get("https://elsewhere.test/"); err == nil || err.(*url.Error).Err.Error() != "I'm a teapot" {
 		t.Errorf("led elsewhere: %v, %v", resp, err)
 	}
+	if resp, err := client.Get("https://nobody.test/"); err == nil || err.(*url.Error).Err.Error() != "Bad Gateway" {
+		t.Errorf("led to nobody: %v, %v", resp, err)
+	}
+	conn, err := net.Dial("tcp", proxy.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Write([]byte("CONNECT upstream.test:443 HT"))
+	conn.(*net.TCPConn).CloseWrite()
+	if p, err := io.ReadAll(conn); len(p) > 0 || err != nil {
+		t.Errorf("half a head: %q, %v", p, err)
+	}
+	conn.Close()
 	if resp, err := client.Get("http://upstream.test/"); err != nil || resp.StatusCode != http.StatusForbidden {
 		t.Errorf("without CONNECT: %v, %v", resp, err)
 	}

@@ -7,7 +7,19 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"credproxy/fakeupstream"
 )
+
+// beTheProgram has the test binary be the program, as other languages start it: what they reach counts as reached.
+const beTheProgram = "FAKEUPSTREAM_TEST_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(beTheProgram) != "" {
+		os.Exit(fakeupstream.Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
 
 // TestElsewhere runs the tests under testdata that use the fake upstream from
 // other languages and from another module, where their tools are installed.
@@ -15,7 +27,10 @@ func TestElsewhere(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short")
 	}
-	program := build(t)
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		dir     string
 		command []string
@@ -36,7 +51,7 @@ func TestElsewhere(t *testing.T) {
 			cmd := exec.CommandContext(ctx, path, tt.command[1:]...)
 			cmd.WaitDelay = time.Second
 			cmd.Dir = filepath.Join("testdata", tt.dir)
-			cmd.Env = append(os.Environ(), "FAKEUPSTREAM="+program, "PYTHONDONTWRITEBYTECODE=1", "GOFLAGS=", "GOWORK=off")
+			cmd.Env = append(os.Environ(), "FAKEUPSTREAM="+program, beTheProgram+"=1", "PYTHONDONTWRITEBYTECODE=1", "GOFLAGS=", "GOWORK=off")
 			if out, err := cmd.CombinedOutput(); err != nil {
 				t.Errorf("%q: %v\n%s", tt.command, err, out)
 			}

@@ -131,7 +131,7 @@ func lastOfUser(turns []turn) (text string, count int) {
 func (x *Exchange) sendEvents(p params, events []modelEvent) error {
 	every, err := p.millis("ms", 0)
 	if err != nil {
-		return err
+		return x.Answer(http.StatusBadRequest, []byte(err.Error()+"\n"), plainText)
 	}
 	if err := x.Head(http.StatusOK, Chunked, 0, append([]Field{requestID}, eventStream...)...); err != nil {
 		return err

@@ -105,6 +105,13 @@ func TestModelAnswers(t *testing.T) {
 		{"POST", "/v1/responses", prompt, bearer, 200, `"text":"You said: hi"`},
 		{"POST", "/v1/responses", `{"model":"m","input":[{"role":"user","content":[{"type":"input_text","text":"yo"}]}]}`, bearer, 200, `"text":"You said: yo"`},
 		{"POST", "/v1/responses", `{"model":"m"}`, bearer, 400, `'input'`},
+		{"POST", "/v1/messages", `{"max_tokens":9,"messages":[{"role":"user","content":"hi"}]}`, key, 400, `model: Field required`},
+		{"POST", "/v1/messages", `{"model":"m","messages":[{"role":"user","content":"hi"}]}`, key, 400, `max_tokens: Field required`},
+		{"POST", "/v1/messages", `{"model":"m","max_tokens":9,"messages":[{"role":"user","content":""}]}`, key, 200, `"text":"You said nothing."`},
+		{"POST", "/v1/messages", strings.Replace(prompt, `"m"`, `"error-418"`, 1), key, 418, `"api_error"`},
+		{"POST", "/v1/messages", strings.NewReplacer(`"m"`, `"m","stream":true`, "hi", strings.Repeat("so ", 12)).Replace(prompt), key, 200, "}\n\nevent: ping\ndata: {\"type\":\"ping\"}\n\nevent: content_block_delta\ndata: {\"delta\":{\"text\":\"so \""},
+		{"POST", "/v1/messages?ms=soon", strings.Replace(prompt, `"m"`, `"m","stream":true`, 1), key, 400, `ms=`},
+		{"POST", "/v1/chat/completions", strings.Replace(prompt, `"m"`, `"error-503"`, 1), bearer, 503, `"server_error"`},
 	}
 	long := strings.Replace(prompt, "hi", strings.Repeat("long ", 50_000), 1) // more than is kept of a body
 	if resp, got := do(t, up, "POST", "/v1/messages", long, key...); resp.StatusCode != 200 || !strings.Contains(got, `"input_tokens":50000`) {

@@ -124,7 +124,7 @@ func newStream(p params) (Behaviour, error) {
 		if _, err := x.ReadBody(); err != nil {
 			return err
 		}
-		if x.bodless {
+		if x.rec.Method == http.MethodHead {
 			return x.Head(http.StatusOK, Chunked, 0, eventStream...)
 		}
 		// Open before its head is sent: a client that has the head gets every event from then on.

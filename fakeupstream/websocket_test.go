@@ -53,6 +53,23 @@ func TestWebSocket(t *testing.T) {
 		t.Errorf("recorded %q, complete %v, %v", q.Body, q.Complete, err)
 	}
 
+	for frame, malformed := range map[string]string{
+		"\x82\xff\x00\x00\x00\x00\x01\x00\x00\x01": "frame: too large",
+		"\x82\xff\x00\x00":                         "",
+		"\x82\x84\x00\x00":                         "",
+	} {
+		up.Forget()
+		c, br, _ = open("/ws")
+		io.WriteString(c, frame)
+		c.(*tls.Conn).CloseWrite()
+		if got, err := io.ReadAll(br); len(got) > 0 || err != nil {
+			t.Errorf("frame %q: %q, %v", frame, got, err)
+		}
+		if q, err := up.WaitRequest(t.Context(), func(q *fakeupstream.Request) bool { return true }); err != nil || q.Complete || q.Malformed != malformed {
+			t.Errorf("frame %q: %v, %q", frame, err, q.Malformed)
+		}
+	}
+
 	if c, br, _ = open("/ws?n=1&close=1013"); true {
 		io.WriteString(c, "\x88\x80\x00\x00\x00\x00")
 		if got, err := io.ReadAll(br); string(got) != "\x81\x09message 1\x88\x02\x03\xf5" || err != nil {
