@@ -22,7 +22,7 @@ func newRechunker(q *http1.Request, limits *http1.Limits) *rechunker {
 	if q.Framing != http1.Chunked {
 		return nil
 	}
-	return &rechunker{body: q.Body(), limits: limits}
+	return &rechunker{body: http1.ChunkedBody(), limits: limits}
 }
 
 const (

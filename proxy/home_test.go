@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
 	"strings"
@@ -258,5 +259,24 @@ func TestWeak(t *testing.T) {
 		if got := string(appendWeak(nil, []byte(tag))); got != want {
 			t.Errorf("%s: %s, want %s", tag, got, want)
 		}
+	}
+}
+
+// TestHomesThatQuoteNothing: a prefix that could end a URL, or what is around one, is no home.
+func TestHomesThatQuoteNothing(t *testing.T) {
+	for path, plain := range map[string]bool{"/a-b.c_d~/%20/": true, "/a:b@c/": true, `/a"b/`: false, "/a'b/": false, "/a<b/": false, "/a)b/": false, "/a;b/": false} {
+		if isPlainPath(path) != plain {
+			t.Errorf("%s: %v", path, !plain)
+		}
+	}
+}
+
+// TestNoAddress: an agent that says no Host, on a socket that has none, reaches the proxy nobody knows where.
+func TestNoAddress(t *testing.T) {
+	conn, other := net.Pipe()
+	defer conn.Close()
+	defer other.Close()
+	if at := newAgent(New(Options{}), conn).address(); at != "" {
+		t.Errorf("%q", at)
 	}
 }

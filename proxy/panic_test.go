@@ -62,6 +62,30 @@ func TestPanicSaysNoSecret(t *testing.T) {
 	}
 }
 
+// TestPanicIsTold: whoever observes learns of an exchange that a defect ended.
+func TestPanicIsTold(t *testing.T) {
+	told := make(chan Event, 1)
+	srv := newServer(t, Options{
+		Getenv: func(string) string { return "the-real-token" },
+		Warn: func(line string) {
+			if strings.HasPrefix(line, "LEAKED") {
+				panic("a defect")
+			}
+		},
+		Observer: func(e *Event) { told <- *e },
+	}, one("", ""))
+	addr, _ := serve(t, srv)
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET /a/the-real-token HTTP/1.1\r\nHost: h\r\n\r\n")
+	if e := <-told; e.Broken != "proxy" || !e.Leaked || e.Route != "/a/" {
+		t.Errorf("%+v", e)
+	}
+}
+
 // TestPanicElsewhere: a defect on a goroutine that works for an agent beside its own costs the connection, too.
 func TestPanicElsewhere(t *testing.T) {
 	for name, work := range map[string]func(a *agent){

@@ -20,6 +20,9 @@ type Body struct {
 // LengthBody is a body of n bytes.
 func LengthBody(n int64) Body { return Body{left: n} }
 
+// ChunkedBody is a body that comes in chunks.
+func ChunkedBody() Body { return Body{kind: chunkedBody} }
+
 // Chunked reports whether the content comes in chunks (RFC 9112, section 7.1).
 func (b *Body) Chunked() bool { return b.kind == chunkedBody }
 

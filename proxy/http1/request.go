@@ -96,14 +96,6 @@ func isTarget(target, method []byte) bool {
 	return ok && all(scheme, tokenByte)
 }
 
-// Body returns how the request's content is delimited. One whose framing is bad has none that could be read.
-func (q *Request) Body() Body {
-	if q.Framing == Chunked {
-		return Body{kind: chunkedBody}
-	}
-	return LengthBody(q.Length)
-}
-
 // Persistent reports whether the connection may carry another request after this one (RFC 9112, section 9.3).
 func (q *Request) Persistent() bool { return q.persistent() }
 
