@@ -18,6 +18,8 @@
 //
 // That is the file, the function, the number among those in it that read the same, if it is not the first, and the text:
 // the line where the block begins, the first line inside, and the line before where the condition says nothing by itself.
+// Several blocks may stand above one reason, each with its place.
+//
 // A reason that begins with "Sometimes:" is for a block that is reached or not as time, load or the machine will have it;
 // it says what decides. Such an entry is stale only when its block is gone.
 package main
