@@ -341,6 +341,11 @@ func TestReadyMade(t *testing.T) {
 			t.Errorf("%s, which is a password itself: %d found", token, n)
 		}
 	}
+	key := []byte(password + " x-oauth-basic")
+	New([]Secret{{Token: pair(password + ":x-oauth-basic"), Scheme: "Basic"}}).Mask(key)
+	if want := strings.Repeat("*", len(password)) + " x-oauth-basic"; string(key) != want {
+		t.Errorf("a key with GitHub's stand-in for a password: %s", key)
+	}
 	secrets := []Secret{{Token: pair("me:" + password), Scheme: "Basic"}}
 	for _, w := range writings(password, "me") {
 		check(t, secrets, []byte("-- "+w+" --"), 3)

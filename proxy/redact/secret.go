@@ -58,7 +58,8 @@ func (s Secret) Short() string {
 }
 
 // pair is what a token stands for that is a ready-made Basic credential, the base64 of user and password (RFC 7617), or of
-// a key in the user's place and no password. It is nil for any other, and where that is not of printable ASCII.
+// a key in the user's place and no password, or the word that GitHub takes for none. It is nil for any other, and where
+// that is not of printable ASCII.
 func (s *Secret) pair() *Secret {
 	scheme, value, _ := strings.Cut(s.whole(), " ")
 	if s.Username != nil || !strings.EqualFold(scheme, "Basic") {
@@ -67,7 +68,7 @@ func (s *Secret) pair() *Secret {
 	text, err := base64.RawStdEncoding.DecodeString(strings.Trim(value, " ="))
 	user, password, ok := strings.Cut(string(text), ":")
 	pair := &Secret{Token: password, Username: &user}
-	if password == "" {
+	if password == "" || password == "x-oauth-basic" {
 		pair = &Secret{Token: user}
 	}
 	if err != nil || !ok || strings.ContainsFunc(pair.Token, func(r rune) bool { return r < ' ' || r > '~' }) {
