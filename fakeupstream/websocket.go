@@ -119,6 +119,7 @@ func (x *Exchange) echoFrames(closing bool) error {
 			var malformed malformedFrame
 			if errors.As(err, &malformed) {
 				x.record(func(r *Request) { r.Malformed = err.Error() })
+				endings[x.then](x.c) // with what is behind the frame unread, a close would be a reset
 			}
 			return err
 		}

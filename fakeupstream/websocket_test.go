@@ -54,19 +54,20 @@ func TestWebSocket(t *testing.T) {
 	}
 
 	for frame, malformed := range map[string]string{
-		"\x82\xff\x00\x00\x00\x00\x01\x00\x00\x01": "frame: too large",
-		"\x82\xff\x00\x00":                         "",
-		"\x82\x84\x00\x00":                         "",
+		"\x82\xff\x00\x00\x00\x00\x01\x00\x00\x01" + strings.Repeat("more of it", 1<<13): "frame: too large",
+		"\x82\xff\x00\x00": "",
+		"\x82\x84\x00\x00": "",
 	} {
 		up.Forget()
 		c, br, _ = open("/ws")
 		io.WriteString(c, frame)
 		c.(*tls.Conn).CloseWrite()
 		if got, err := io.ReadAll(br); len(got) > 0 || err != nil {
-			t.Errorf("frame %q: %q, %v", frame, got, err)
+			t.Errorf("frame %.20q: %q, %v", frame, got, err)
 		}
+		c.Close()
 		if q, err := up.WaitRequest(t.Context(), func(q *fakeupstream.Request) bool { return true }); err != nil || q.Complete || q.Malformed != malformed {
-			t.Errorf("frame %q: %v, %q", frame, err, q.Malformed)
+			t.Errorf("frame %.20q: %v, %q", frame, err, q.Malformed)
 		}
 	}
 
