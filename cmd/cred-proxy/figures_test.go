@@ -30,12 +30,26 @@ import (
 // TestFigureEvents sends 30 events, one each 50 ms. Each must arrive within 20 ms
 // of being sent. A machine that is busy with something else holds up events
 // without the proxy, too: the same events are sent on a direct stream at the
-// same time, and three and twice as many as are late there may be late. A proxy
-// that gathers, or waits for anything but the event, is late for most.
+// same time, and three and twice as many as are late there may be late. One of
+// five attempts must do: a machine is not busy at all times, but a proxy that
+// gathers, or waits for anything but the event, is late for most in each.
 func TestFigureEvents(t *testing.T) {
-	const events, inTime = 30, 20 * time.Millisecond
 	up := fakeupstream.NewTest(t)
 	p := serve(t, up, "A_TOKEN=token-of-route-a")
+	late := ""
+	for range 5 {
+		if late = lateEvents(t, up, p); late == "" {
+			return
+		}
+		t.Log(late)
+	}
+	t.Error("late in each attempt")
+}
+
+// lateEvents is an attempt of TestFigureEvents. It says what was late, if too much was.
+func lateEvents(t *testing.T, up *fakeupstream.Server, p *process) string {
+	t.Helper()
+	const events, inTime = 30, 20 * time.Millisecond
 	var direct []time.Duration
 	var failed error
 	var wg sync.WaitGroup
@@ -54,9 +68,10 @@ func TestFigureEvents(t *testing.T) {
 	t.Logf("events arrived after: median %v, max %v; without the proxy: median %v, max %v",
 		proxied[events/2], proxied[events-1], direct[events/2], direct[events-1])
 	if n, most := late(proxied), min(3+2*late(direct), events/2); n > most {
-		t.Errorf("%d of %d events took longer than %v, at most %d should:\n%v\nwithout the proxy:\n%v",
+		return fmt.Sprintf("%d of %d events took longer than %v, at most %d should:\n%v\nwithout the proxy:\n%v",
 			n, events, inTime, most, proxied, direct)
 	}
+	return ""
 }
 
 // delays gets a timetable of the fake upstream's and returns, in ascending

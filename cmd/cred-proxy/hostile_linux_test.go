@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -126,9 +127,15 @@ func spyOnOther() error {
 	if err != nil {
 		return err
 	}
+	out, err := other.StdoutPipe()
+	if err != nil {
+		return err
+	}
 	if err := other.Start(); err != nil {
 		return err
 	}
+	io.WriteString(in, "x")
+	io.ReadFull(out, make([]byte, 1)) // it has an environment when it answers, and may have none yet when it is started
 	found, err := spy(other.Process.Pid, "environ")
 	in.Close()
 	other.Wait()
