@@ -78,7 +78,7 @@ services:
     volumes: ["./ca:/ca:ro"]
     depends_on: [api.anthropic.com]
   api.anthropic.com:
-    image: bottle
+    image: ${AGENT_IMAGE}
     command: [upstream, /ca/ca.pem]
     volumes: ["./ca:/ca"]
     networks: [outside]
@@ -115,12 +115,14 @@ func TestComposeRuns(t *testing.T) {
 	build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, "bottle", "bottle"), "./bottle")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	run(t, build)
-	run(t, exec.Command(podman, "build", "--tag", "bottle", filepath.Join(dir, "bottle")))
+	project := fmt.Sprintf("bottle%d", os.Getpid()) // of this run alone: the engine may have another
+	run(t, exec.Command(podman, "build", "--tag", project, filepath.Join(dir, "bottle")))
+	defer func() { exec.Command(podman, "rmi", project).Run() }()
 
 	compose := func(args ...string) *exec.Cmd {
-		cmd := exec.Command("podman-compose", append([]string{"-p", "bottle", "-f", "compose.yaml", "-f", "try.yaml"}, args...)...)
+		cmd := exec.Command("podman-compose", append([]string{"-p", project, "-f", "compose.yaml", "-f", "try.yaml"}, args...)...)
 		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "AGENT_IMAGE=bottle")
+		cmd.Env = append(os.Environ(), "AGENT_IMAGE="+project)
 		return cmd
 	}
 	defer func() { compose("down", "-t", "1").Run() }()
@@ -128,9 +130,9 @@ func TestComposeRuns(t *testing.T) {
 	if err != nil || strings.Contains(string(out), "Error: ") {
 		t.Skipf("SKIPPED: podman runs nothing here: %v\n%s", err, out)
 	}
-	exec.Command(podman, "wait", "bottle_agent_1").Run()
-	proxyLog := run(t, exec.Command(podman, "logs", "bottle_cred-proxy_1"))
-	got := run(t, exec.Command(podman, "logs", "bottle_agent_1"))
+	exec.Command(podman, "wait", project+"_agent_1").Run()
+	proxyLog := run(t, exec.Command(podman, "logs", project+"_cred-proxy_1"))
+	got := run(t, exec.Command(podman, "logs", project+"_agent_1"))
 	want := fmt.Sprintf(`answer 200 credential %x
 closed api.anthropic.com:443
 closed cred-proxy:9100
@@ -143,5 +145,5 @@ done
 	if strings.Contains(proxyLog, "the-real-token") {
 		t.Error("the token is in the log")
 	}
-	run(t, exec.Command(podman, "exec", "bottle_cred-proxy_1", "/cred-proxy", "health"))
+	run(t, exec.Command(podman, "exec", project+"_cred-proxy_1", "/cred-proxy", "health"))
 }
