@@ -62,6 +62,8 @@ func TestClientTokenForms(t *testing.T) {
 		"Authorization: Bearer " + base64.StdEncoding.EncodeToString([]byte("two")): false,
 		"Authorization: " + basic(strings.Repeat("x", 4*maxClientToken)+":two"):     false,
 		"X-Other: two": false,
+		"Sec-WebSocket-Protocol: openai-insecure-api-key.two":                                                  false, // of a route without upgrades
+		"Authorization: " + basic(strings.Repeat("y", maxClientToken)+":"+strings.Repeat("x", maxClientToken)): true,
 	} {
 		if got := c.refusal(asking(t, line)) == nil; got != want {
 			t.Errorf("%.80s: %v", line, got)

@@ -3,6 +3,9 @@ package proxy
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -35,6 +38,7 @@ func TestConfigErrors(t *testing.T) {
 		{`{"routes": []} x`, []string{"f:1:16: invalid character 'x' after top-level value"}},
 		{"{\"routes\": [], \"x\xff\": 1}", []string{"f:1:18: invalid UTF-8"}},
 		{`{"routes": [], "\ud800": 1}`, []string{"f:1:16: half of a surrogate pair"}},
+		{`{"routes": [], "\ufffd�": 1}`, []string{"f: unknown key \"��\""}},
 		{`{"routes": [], "routes": []}`, []string{`f:1:16: key "routes" given twice`}},
 		{`[]`, []string{"f: top level must be an object (got array)"}},
 		{`null`, []string{"f: top level must be an object (got null)"}},
@@ -240,4 +244,51 @@ func FuzzConfig(f *testing.F) {
 			t.Fatal(diff)
 		}
 	})
+}
+
+// TestLoadConfigNoFile: what the file system says of a file is the error.
+func TestLoadConfigNoFile(t *testing.T) {
+	if _, err := LoadConfig(filepath.Join(t.TempDir(), "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+}
+
+// TestFixedFields: of a fixed field that cannot be set the first thing that is wrong is told.
+func TestFixedFields(t *testing.T) {
+	const value = "value must be visible text that neither begins nor ends with a space"
+	for member, want := range map[string]string{
+		`"X": "a b"`: "", `"X": ""`: value, `"X": " "`: value, `"X": " a"`: value, `"X": "a\t"`: value, `"X": "\u0001"`: value,
+		`"X": 1`: "must be a string (got number)", `"a b": 1`: "a b",
+	} {
+		_, err := ParseConfig("f", []byte(one("path", `"/a/", "set_headers": {`+member+"}")))
+		if said := fmt.Sprint(err); (want == "") != (err == nil) || !strings.Contains(said, want) ||
+			strings.HasPrefix(member, `"a b"`) && strings.Contains(said, "must be a string") {
+			t.Errorf("%s: %v", member, err)
+		}
+	}
+}
+
+// TestFileNames: a file may have any name that a message can say.
+func TestFileNames(t *testing.T) {
+	for name, want := range map[string]bool{"/a b~/é": true, "~": true, "a\x7f": false, "a\x1f": false, "": false} {
+		if err := checkFile(name); (err == nil) != want {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+// TestMapURLsKey: map_urls is on unless it is turned off.
+func TestMapURLsKey(t *testing.T) {
+	for member, want := range map[string]bool{"": false, `"map_urls": true`: false, `"map_urls": false`: true} {
+		if got := oneRoute(t, member).LeaveURLs; got != want {
+			t.Errorf("%s: URLs are left: %v", member, got)
+		}
+	}
+}
+
+// TestMintingEverywhere: a route to an unknown host that denies minting does so for all services, and names them.
+func TestMintingEverywhere(t *testing.T) {
+	if names, rules := oneRoute(t, `"deny_minting": true`).Minting(); len(names) != len(services) || len(rules) == 0 {
+		t.Errorf("%q, %v", names, rules)
+	}
 }

@@ -33,7 +33,7 @@ func testHoming(t testing.TB, own string, pairs ...string) *homing {
 
 // fourHomes is the table of the tests: two routes of one host, one of them below the other's prefix, and others.
 var fourHomes = []string{"/api/", "https://api.test/v1", "/org/", "https://api.test/v1/org", "/api/fenced/", "https://fenced.test", "/files/", "https://files.test:8443",
-	"/plain/", "http://plain.test", "/six/", "https://[::1]/x"}
+	"/plain/", "http://plain.test", "/six/", "https://[::1]/x", "/zone/", "https://z.test"}
 
 func TestMapURL(t *testing.T) {
 	for _, test := range []struct{ own, url, want string }{ // want: empty is as it was, "!" too and counted
@@ -81,6 +81,7 @@ func TestMapURL(t *testing.T) {
 		{"/api/", "http://plain.test:80", "http://p:9099/plain/"},
 		{"/api/", "https://[::1]:443/x/y", "http://p:9099/six/y"},
 		{"/api/", "https://[::1/x/y", "!"},
+		{"/api/", "https://Z.Test/x", "http://p:9099/zone/x"},
 
 		// What would lead to another route than the one whose URL it is.
 		{"/api/", "https://api.test/v1/fenced/x", "!"},
@@ -94,6 +95,7 @@ func TestMapURL(t *testing.T) {
 		{"/plain/", "//api.test/v1/x", "!"},
 		{"/api/", "//evil.test/v1/x", "!"},
 		{"/api/", "///v1/x", "!"},
+		{"/api/", "//", "!"},
 		{"/api/", "/v1/x?y", "/api/x?y"},
 		{"/api/", "/v1", "/api/"},
 		{"/org/", "/v1/x", "/api/x"},
@@ -134,6 +136,8 @@ func TestMapFields(t *testing.T) {
 		{"Location:   ", "Location:   "},
 		{"Location: :", "Location: :"},
 		{"X-Location: https://api.test/v1/x", "X-Location: https://api.test/v1/x"},
+		{"Cache-Control: https://api.test/v1/x", "Cache-Control: https://api.test/v1/x"},
+		{`ETag: "x"`, `ETag: "x"`},
 		{"Link: <https://api.test/v1/x?page=2>; rel=\"next\", <https://evil.test/>;rel=last,</v1/y>", "Link: <http://p:9099/api/x?page=2>; rel=\"next\", <https://evil.test/>;rel=last,</api/y>"},
 		{`Link: <a>; title="x \" <https://api.test/v1/x>, ", <https://api.test/v1/y>`, `Link: <a>; title="x \" <https://api.test/v1/x>, ", <http://p:9099/api/y>`},
 		{"Link: <https://api.test/v1/a,b;c>", "Link: <http://p:9099/api/a,b;c>"},
@@ -150,6 +154,7 @@ func TestMapFields(t *testing.T) {
 		{`WWW-Authenticate: Basic realm="x" "https://api.test/v1/x"`, `WWW-Authenticate: Basic realm="x" "https://api.test/v1/x"`},
 		{`WWW-Authenticate: Basic realm="https://api.test/v1/x" "https://api.test/v1/x"`, `WWW-Authenticate: Basic realm="http://p:9099/api/x" "https://api.test/v1/x"`},
 		{`WWW-Authenticate: realm="`, `WWW-Authenticate: realm="`},
+		{`WWW-Authenticate: "https://api.test/v1/x"`, `WWW-Authenticate: "https://api.test/v1/x"`},
 		{`WWW-Authenticate: Basic xrealm="https://api.test/v1/x", y="\", realm=\"https://api.test/v1/x"`, `WWW-Authenticate: Basic xrealm="https://api.test/v1/x", y="\", realm=\"https://api.test/v1/x"`},
 		{`WWW-Authenticate: Basic realm="https://api.test/v1/x`, `WWW-Authenticate: Basic realm="https://api.test/v1/x`},
 		{`WWW-Authenticate: Bearer realm="https://api.test/v1/\"x"`, `WWW-Authenticate: Bearer realm="http://p:9099/api/\"x"`},
@@ -180,6 +185,20 @@ func TestMapURLUnnamed(t *testing.T) {
 	}
 	if h.foreign != 2 {
 		t.Errorf("%d foreign", h.foreign)
+	}
+}
+
+// TestMapURLLimit: a URL is mapped if what there is then, at the most, is as long as the limit, and not if it is longer.
+func TestMapURLLimit(t *testing.T) {
+	const before, url, mapped = "what was there before", "https://api.test/v1/x", "http://p:9099/api/x"
+	h := testHoming(t, "/api/", fourHomes...)
+	h.limit = len(before) + len(h.address) + len(h.own.Path) + len(url)
+	if got := string(h.appendURL([]byte(before), []byte(url))); got != before+mapped {
+		t.Errorf("at the limit: %s", got)
+	}
+	h.limit--
+	if got := string(h.appendURL([]byte(before), []byte(url))); got != before+url || h.foreign != 1 {
+		t.Errorf("above the limit: %s, %d foreign", got, h.foreign)
 	}
 }
 

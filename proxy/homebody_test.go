@@ -62,6 +62,9 @@ func TestMapBody(t *testing.T) {
 		{"/root/", "https://root.test", "http://p:9099/root", 0},
 		{"/root/", `https:\/\/root.test\`, `http:\/\/p:9099\/root\`, 0},
 		{"/root/", "https://root.tes", "", 1},
+		{"/files/", "https://files.test:8443:8443/x https://files.test:8443:/x", "", 2},
+		{"/api/", "https://Z.Test/x", "http://p:9099/zone/x", 0},
+		{"/api/", `https:\/\/api.test\xv1\/y https:\/\/api.test\"v1\/y`, "", 2},
 		{"/root/", "https:/", "", 0},
 		{"/root/", "h", "", 0},
 		{"/root/", "", "", 0},
@@ -80,6 +83,35 @@ func TestMapBody(t *testing.T) {
 	}
 }
 
+// TestMapBodyInTwo: wherever a body is cut in two, it becomes the same, however much is behind the cut.
+func TestMapBodyInTwo(t *testing.T) {
+	const much = " and much, much, much, much, much, much, much, much, much more of it"
+	for _, test := range []struct {
+		upstream, body, want string
+		foreign              int
+	}{
+		// The longest that is looked for, and one byte to decide by.
+		{"https://api.test/v1/long", `https:\/\/api.test:443\/v1\/long\/x` + much, `http:\/\/p:9099\/a\/x` + much, 0},
+		// A URL that begins in what was held for another.
+		{"https://https.http.test/h", "https://https://https.http.test/h/x" + much, "https://http://p:9099/a/x" + much, 1},
+		{"https://https.http.test/h", "https://https.https://https.http.http://https.http.test/hhttps://https.http.test/h" + much,
+			"https://https.https://https.http.http://https.http.test/hhttp://p:9099/a" + much, 3},
+		// With upstreams of one scheme, those of the other are counted.
+		{"https://api.test/v1", "http://api.test/v1" + much, "http://api.test/v1" + much, 1},
+	} {
+		table := homeTable(t, "/a/", test.upstream)
+		table.routes[0].MapURLsIn = []string{"text/plain"}
+		for cut := range test.body {
+			b := &bodyMapper{search: newURLSearch(table), own: table.routes[0], address: "p:9099"}
+			got := string(b.flush(b.edit(b.edit(nil, []byte(test.body[:cut])), []byte(test.body[cut:]))))
+			if got != test.want || b.foreign != test.foreign {
+				t.Errorf("%s | %s: %d foreign, want %d\n%s", test.body[:cut], test.body[cut:], b.foreign, test.foreign, got)
+				break
+			}
+		}
+	}
+}
+
 // TestMapBodyHoldsNothing: what is no beginning of a URL that is looked for leaves at once, and of what is one no more is
 // held than the longest of them has.
 func TestMapBodyHoldsNothing(t *testing.T) {
@@ -87,7 +119,7 @@ func TestMapBodyHoldsNothing(t *testing.T) {
 		{"data: {\"text\":\"hello\"}\n\n", ""}, {"data: https://root.test/x\n\n", ""}, {"data: wit", ""}, {"with", "h"}, {"http", "http"}, {"x https", "https"},
 		{"HTTPS:/", "HTTPS:/"}, {`https:\/\`, `https:\/\`}, {"https://", "https://"}, {"https://ro", "https://ro"}, {"https://rox", ""}, {"https://root.test:4", "https://root.test:4"},
 		{"https://root.test:44x", ""}, {"https://root.test/sh", "https://root.test/sh"}, {"https://root.test/x", ""}, {"ht https", "https"}, {"http https://evil.test/ htt", "htt"},
-		{`https:\/\/root.test\/shut\`, `https:\/\/root.test\/shut\`},
+		{`https:\/\/root.test\/shut\`, `https:\/\/root.test\/shut\`}, {`https:\/\/root.test\x`, ""},
 	} {
 		b := testMapper(t, "/files/")
 		b.edit(nil, []byte(test.body))
@@ -289,7 +321,7 @@ func sendInPieces(conn net.Conn, bodies <-chan string) {
 		body := <-bodies
 		rng := rand.New(rand.NewPCG(uint64(len(body)), 6))
 		framing := rng.IntN(3)
-		message := "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
+		message := "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nX-Request-Id: 12 letters, too\r\n"
 		switch framing {
 		case 0:
 			message += fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body)

@@ -66,3 +66,10 @@ func TestTooSlow(t *testing.T) {
 		}
 	}
 }
+
+// TestMemoryOfDefaults: a bound that is not set counts as what it is then.
+func TestMemoryOfDefaults(t *testing.T) {
+	if got, want := (Limits{}).Memory(), DefaultLimits.Memory(); got != want {
+		t.Errorf("%d, want %d", got, want)
+	}
+}

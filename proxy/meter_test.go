@@ -182,3 +182,13 @@ func TestSettle(t *testing.T) {
 		}
 	}
 }
+
+func TestLimitsShown(t *testing.T) {
+	for want, l := range map[string]RouteLimits{
+		"": {}, "5 a minute": {PerMinute: 5}, "2 at a time, 7 bytes a day": {Concurrent: 2, BytesPerDay: 7},
+	} {
+		if got := l.String(); got != want {
+			t.Errorf("%+v: %q", l, got)
+		}
+	}
+}

@@ -68,6 +68,8 @@ func TestObserved(t *testing.T) {
 func TestVisible(t *testing.T) {
 	for in, want := range map[string]string{
 		"/a/%20b~!":                         "/a/%20b~!",
+		"/\x7f":                             "/%7F",
+		"/~\x80":                            "/~%80",
 		"/\x00\n\x1b\x7f ":                  "/%00%0A%1B%7F%20",
 		"/\xc3\xa9\xff\x9b":                 "/%C3%A9%FF%9B",
 		strings.Repeat("/x", 1000) + "\x80": strings.Repeat("/x", 1000) + "%80",
@@ -75,5 +77,14 @@ func TestVisible(t *testing.T) {
 		if got := visible([]byte(in)); got != want {
 			t.Errorf("%q: %q, want %q", in, got, want)
 		}
+	}
+}
+
+// TestLogTo: the time is in milliseconds.
+func TestLogTo(t *testing.T) {
+	var line strings.Builder
+	LogTo(&line)(&Event{Method: "GET", Route: "/a/", Status: 200, BytesIn: 1, BytesOut: 2, Duration: 1500 * time.Microsecond})
+	if want := "cred-proxy: GET /a/ 200 in 1 out 2 bytes 1.5 ms\n"; line.String() != want {
+		t.Errorf("%q, want %q", line.String(), want)
 	}
 }

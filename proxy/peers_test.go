@@ -74,6 +74,7 @@ func TestNetworksErrors(t *testing.T) {
 		"10.0.0":                    `"10.0.0"`,
 		"10.0.0.5/8":                `"10.0.0.5/8" is an address and not its network: that is 10.0.0.0/8`,
 		"::ffff:10.0.0.5/104":       `"::ffff:10.0.0.5/104" is an address and not its network: that is 10.0.0.0/8`,
+		"::ffff:0:0/95":             `"::ffff:0:0/95" is an address and not its network: that is ::fffe:0:0/95`,
 		"fe80::1%eth0":              `"fe80::1%eth0"`,
 		"localhost":                 `"localhost"`,
 		"10.0.0.0/255.0.0.0":        `"10.0.0.0/255.0.0.0"`,

@@ -169,7 +169,7 @@ func parsed(t *testing.T, head string) *http1.Request {
 
 func TestPyRepr(t *testing.T) {
 	for s, want := range map[string]string{
-		"/x": `'/x'`, "/it's": `"/it's"`, `/a"b`: `'/a"b'`, `/it's"`: `'/it\'s"'`, `/a\b`: `'/a\\b'`,
+		"/x": `'/x'`, "/it's": `"/it's"`, `/a"b`: `'/a"b'`, `/it's"`: `'/it\'s"'`, `/a\b`: `'/a\\b'`, `"'`: `'"\''`,
 	} {
 		if got := pyRepr([]byte(s)); got != want {
 			t.Errorf("pyRepr(%s) = %s, want %s", s, got, want)

@@ -150,3 +150,20 @@ func TestAcceptFails(t *testing.T) {
 		t.Error("shut down twice")
 	}
 }
+
+// TestAgentsHost: what cannot be the proxy's address is not taken for it, nor is what was called before.
+func TestAgentsHost(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer ours.Close()
+	a := newAgent(New(Options{}), theirs)
+	defer a.abandon()
+	for _, host := range []string{"p:9099", "<p>", "q", ""} {
+		want := host
+		if host == "<p>" {
+			want = ""
+		}
+		if a.calls([]byte(host)); a.host != want {
+			t.Errorf("%q: %q", host, a.host)
+		}
+	}
+}

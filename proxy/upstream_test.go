@@ -309,3 +309,13 @@ func TestDescribe(t *testing.T) {
 		}
 	}
 }
+
+// TestRetired: a connection that comes back when no route names its upstream any more is closed.
+func TestRetired(t *testing.T) {
+	c, other := dialled(t)
+	c.upstream.retire()
+	c.upstream.put(c)
+	if c.upstream.take() != nil || !ended(other) {
+		t.Error("it is kept")
+	}
+}

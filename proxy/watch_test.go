@@ -43,6 +43,9 @@ func TestFormerTokens(t *testing.T) {
 			t.Errorf("%s is not looked for", token)
 		}
 	}
+	if len(s.former) != 2 {
+		t.Errorf("%d former tokens", len(s.former))
+	}
 	if watched("short") {
 		t.Error("a short token is looked for")
 	}

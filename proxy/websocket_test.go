@@ -112,3 +112,31 @@ func FuzzHandshakeAnswer(f *testing.F) {
 		}
 	})
 }
+
+func TestClosedSubprotocol(t *testing.T) {
+	for item, want := range map[string]string{
+		"openai-insecure-api-key.k": "k", "OpenAI-Insecure-API-Key.k": "k", "openai-insecure-api-key.": "", "base64url.bearer.phx.aw": "k",
+		"openai-insecure-api-key": "none", "graphql-ws": "none", "": "none",
+	} {
+		credential, closed := closedSubprotocol([]byte(item))
+		if closed != (want != "none") || closed && string(credential) != want {
+			t.Errorf("%q: %q, %v", item, credential, closed)
+		}
+	}
+}
+
+func TestListItems(t *testing.T) {
+	var items []string
+	for item := range listItems([]byte(" a,, b\t,")) {
+		items = append(items, string(item))
+	}
+	if want := []string{"a", "b"}; !slices.Equal(items, want) {
+		t.Errorf("%q, want %q", items, want)
+	}
+	for item := range listItems([]byte("a,b")) {
+		if string(item) != "a" {
+			t.Errorf("%q after the loop has ended", item)
+		}
+		break
+	}
+}

@@ -1,0 +1,125 @@
+package proxy
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// headsOf returns the heads that an agent is answered with when the upstream gives this answer, up to that of the final one.
+func headsOf(t *testing.T, answer string) (got []*http.Response) {
+	t.Helper()
+	addr, stop := serve(t, newServer(t, Options{Getenv: func(string) string { return "the-token-of-the-route" }},
+		one("upstream", strconv.Quote("http://"+answers(t, answer)))))
+	defer stop()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(conn, "GET /a/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+	for br := bufio.NewReader(conn); ; {
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got = append(got, resp); resp.StatusCode >= 200 {
+			return got
+		}
+	}
+}
+
+// TestInterimResponses: as many as there may be are passed on, whatever their status; one more is too many.
+func TestInterimResponses(t *testing.T) {
+	const final = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+	most := strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", maxInterim-1) + "HTTP/1.1 199 Odd\r\n\r\n"
+	if got := headsOf(t, most+final); len(got) != maxInterim+1 || got[maxInterim-1].StatusCode != 199 || got[maxInterim].StatusCode != 200 {
+		t.Errorf("%d: the last is %s", len(got), got[len(got)-1].Status)
+	}
+	if got := headsOf(t, "HTTP/1.1 103 Early Hints\r\n\r\n"+most+final); got[len(got)-1].StatusCode != 502 {
+		t.Errorf("%d: the last is %s", len(got), got[len(got)-1].Status)
+	}
+}
+
+// TestMaskedIsCounted: each head says how many tokens were masked in it, in decimal.
+func TestMaskedIsCounted(t *testing.T) {
+	reflected := strings.Repeat("X: the-token-of-the-route\r\n", 12)
+	got := headsOf(t, "HTTP/1.1 103 Early Hints\r\nY: the-token-of-the-route\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n"+reflected+"\r\n")
+	if len(got) != 2 || got[0].Header.Get(RedactedField) != "1" || got[1].Header.Get(RedactedField) != "12" {
+		t.Errorf("%v", got)
+	}
+	got = headsOf(t, "HTTP/1.1 103 Early Hints\r\nY: the-token-of-the-route\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	if len(got) != 2 || got[1].Header.Values(RedactedField) != nil {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestBytesOut: content is counted in whatever framing it comes.
+func TestBytesOut(t *testing.T) {
+	for _, framing := range []string{"Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", "\r\nhello"} {
+		up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			conn, _, err := w.(http.Hijacker).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\n"+framing)
+			conn.Close()
+		}))
+		told := make(chan Event, 1)
+		addr, stop := serve(t, newServer(t, Options{Getenv: func(string) string { return "a-token" }, Observer: func(e *Event) { told <- *e }},
+			one("upstream", strconv.Quote(up.URL))))
+		resp, err := http.Get("http://" + addr + "/a/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		http.DefaultClient.CloseIdleConnections()
+		stop()
+		up.Close()
+		if e := <-told; string(body) != "hello" || err != nil || framing[0] != 'T' && e.BytesOut != 5 || e.BytesOut < 5 {
+			t.Errorf("%q: %q, %v, %d bytes", framing, body, err, e.BytesOut)
+		}
+	}
+}
+
+// TestLeakIsObserved: the event of a request with a token in its body says so, whether the body came with the head or after.
+func TestLeakIsObserved(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	defer up.Close()
+	for _, guard := range []string{"log", "refuse"} {
+		told := make(chan Event, 1)
+		routes := strings.Replace(one("upstream", strconv.Quote(up.URL)), "{", fmt.Sprintf(`{"leak_guard": %q, `, guard), 1)
+		addr, stop := serve(t, newServer(t, Options{Getenv: func(string) string { return "the-token-of-the-route" }, Observer: func(e *Event) { told <- *e }}, routes))
+		for _, late := range []bool{false, true} {
+			conn, err := net.Dial("tcp", addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := "it is the-token-of-the-route" + strings.Repeat(".", 1000)
+			head := fmt.Sprintf("POST /a/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", len(body))
+			if late {
+				io.WriteString(conn, head+body[:1])
+				time.Sleep(10 * time.Millisecond)
+				io.WriteString(conn, body[1:])
+			} else {
+				io.WriteString(conn, head+body)
+			}
+			io.Copy(io.Discard, conn)
+			conn.Close()
+			if e := <-told; !e.Leaked {
+				t.Errorf("%s, late %v: %+v", guard, late, e)
+			}
+		}
+		stop()
+	}
+}
