@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,7 +79,7 @@ services:
     volumes: ["./ca:/ca:ro"]
     depends_on: [api.anthropic.com]
   api.anthropic.com:
-    image: ${AGENT_IMAGE}
+    image: bottle
     command: [upstream, /ca/ca.pem]
     volumes: ["./ca:/ca"]
     networks: [outside]
@@ -90,6 +91,7 @@ services:
 // of the proxy, and reaches nothing else.
 func TestComposeRuns(t *testing.T) {
 	need(t, "podman-compose")
+	alone(t)
 	podman := engine(t)
 	buildImage(t, podman)
 	dir := t.TempDir()
@@ -115,14 +117,12 @@ func TestComposeRuns(t *testing.T) {
 	build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(dir, "bottle", "bottle"), "./bottle")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	run(t, build)
-	project := fmt.Sprintf("bottle%d", os.Getpid()) // of this run alone: the engine may have another
-	run(t, exec.Command(podman, "build", "--tag", project, filepath.Join(dir, "bottle")))
-	defer func() { exec.Command(podman, "rmi", project).Run() }()
+	run(t, exec.Command(podman, "build", "--tag", "bottle", filepath.Join(dir, "bottle")))
 
 	compose := func(args ...string) *exec.Cmd {
-		cmd := exec.Command("podman-compose", append([]string{"-p", project, "-f", "compose.yaml", "-f", "try.yaml"}, args...)...)
+		cmd := exec.Command("podman-compose", append([]string{"-p", "bottle", "-f", "compose.yaml", "-f", "try.yaml"}, args...)...)
 		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "AGENT_IMAGE="+project)
+		cmd.Env = append(os.Environ(), "AGENT_IMAGE=bottle")
 		return cmd
 	}
 	defer func() { compose("down", "-t", "1").Run() }()
@@ -130,9 +130,11 @@ func TestComposeRuns(t *testing.T) {
 	if err != nil || strings.Contains(string(out), "Error: ") {
 		t.Skipf("SKIPPED: podman runs nothing here: %v\n%s", err, out)
 	}
-	exec.Command(podman, "wait", project+"_agent_1").Run()
-	proxyLog := run(t, exec.Command(podman, "logs", project+"_cred-proxy_1"))
-	got := run(t, exec.Command(podman, "logs", project+"_agent_1"))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	exec.CommandContext(ctx, podman, "wait", "bottle_agent_1").Run()
+	proxyLog := run(t, exec.Command(podman, "logs", "bottle_cred-proxy_1"))
+	got := run(t, exec.Command(podman, "logs", "bottle_agent_1"))
 	want := fmt.Sprintf(`answer 200 credential %x
 closed api.anthropic.com:443
 closed cred-proxy:9100
@@ -145,5 +147,22 @@ done
 	if strings.Contains(proxyLog, "the-real-token") {
 		t.Error("the token is in the log")
 	}
-	run(t, exec.Command(podman, "exec", project+"_cred-proxy_1", "/cred-proxy", "health"))
+	run(t, exec.Command(podman, "exec", "bottle_cred-proxy_1", "/cred-proxy", "health"))
+}
+
+// alone waits until no other run of this test is on this machine's network: an engine's bridges and addresses are those of
+// any other engine there, however little they share else. An abstract socket is there once in a network, and goes with
+// whoever has it.
+func alone(t *testing.T) {
+	t.Helper()
+	for by := time.Now().Add(5 * time.Minute); ; time.Sleep(200 * time.Millisecond) {
+		ln, err := net.Listen("unix", "@cred-proxy-compose-test")
+		if err == nil {
+			t.Cleanup(func() { ln.Close() })
+			return
+		}
+		if time.Now().After(by) {
+			t.Fatal(err)
+		}
+	}
 }

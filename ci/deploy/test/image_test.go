@@ -28,7 +28,7 @@ func engine(t *testing.T) string {
 	if _, err := exec.LookPath("runc"); err == nil {
 		runtime = "runc" // knows cgroups of both versions at once
 	}
-	// Nothing in it is shared with whoever uses podman on this machine: not the locks, and not the networks.
+	// Nothing in it is shared with whoever uses podman on this machine: not the locks, and not the list of networks.
 	config := fmt.Sprintf(`[containers]
 default_ulimits = ["nofile=10000:10000", "nproc=1000:1000"]
 [engine]
