@@ -28,3 +28,25 @@ func TestDeafAgent(t *testing.T) {
 		t.Errorf("and then: %+v", <-told)
 	}
 }
+
+// TestHalfAHead: an agent that ends within a head is answered nothing; one that stays is told, and cut off.
+func TestHalfAHead(t *testing.T) {
+	addr, _ := serve(t, newServer(t, Options{Timeouts: Timeouts{Head: 100 * time.Millisecond}}, one("", "")))
+	for _, leaves := range []bool{true, false} {
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		io.WriteString(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nX-")
+		if leaves {
+			conn.(*net.TCPConn).CloseWrite()
+		}
+		got, err := io.ReadAll(conn)
+		if err != nil || leaves && len(got) > 0 ||
+			!leaves && (!strings.HasPrefix(string(got), "HTTP/1.1 408 ") || !strings.Contains(string(got), "\r\nConnection: close\r\n")) {
+			t.Errorf("leaves %v: %q, %v", leaves, got, err)
+		}
+	}
+}

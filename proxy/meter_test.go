@@ -183,6 +183,21 @@ func TestSettle(t *testing.T) {
 	}
 }
 
+// TestSettleCounts: what an exchange has moved by its end is counted, and a limit of one byte is one.
+func TestSettleCounts(t *testing.T) {
+	conn, _ := net.Pipe()
+	a, m := newAgent(New(Options{}), conn), testMeter(RouteLimits{BytesPerDay: 1})
+	if r, _ := m.enter(time.Now()); r != nil {
+		t.Fatal(r.Message)
+	}
+	a.tally.meter = m
+	a.sock.wrote.Store(1000)
+	a.settle()
+	if r, _ := m.enter(time.Now()); r == nil {
+		t.Error("another one is let in")
+	}
+}
+
 func TestLimitsShown(t *testing.T) {
 	for want, l := range map[string]RouteLimits{
 		"": {}, "5 a minute": {PerMinute: 5}, "2 at a time, 7 bytes a day": {Concurrent: 2, BytesPerDay: 7},

@@ -50,3 +50,34 @@ func TestTunnelEnds(t *testing.T) {
 		t.Errorf("read after that: %v", err)
 	}
 }
+
+// TestTunnelSides: a tunnel tells which side has ended it and which has broken it, and has an end from then on.
+func TestTunnelSides(t *testing.T) {
+	for _, broken := range []bool{false, true} {
+		conn, agent := net.Pipe()
+		a := newAgent(New(Options{}), conn)
+		conn, upstream := net.Pipe()
+		tun := &tunnel{agent: a}
+		finished := false
+		rd := http1.NewReader(nil)
+		inside := &side{name: "agent", sock: a.sock, rd: &a.rd}
+		outside := &side{name: "upstream", sock: newSock(conn), rd: &rd, w: conn, fin: func() { finished = true }}
+		want, by := "", time.Now().Add(endsWithin)
+		if broken {
+			upstream.Close()
+			want = "upstream"
+			go func() { io.WriteString(agent, "hello"); agent.Close() }()
+		} else {
+			agent.Close()
+		}
+		p := tun.pass(inside, outside)
+		if p.broken != want || p.n != 0 || inside.ended == broken || finished == broken {
+			t.Errorf("broken %v: %+v, the agent has ended: %v, the upstream knows: %v", broken, p, inside.ended, finished)
+		}
+		if until := time.Unix(0, tun.until.Load()); until.Before(by) || until.After(time.Now().Add(endsWithin)) {
+			t.Errorf("broken %v: it ends at %v", broken, until)
+		}
+		a.abandon()
+		conn.Close()
+	}
+}
