@@ -495,3 +495,27 @@ func masked(t *testing.T, m *Matcher, text []byte, token string, at int) {
 		t.Fatalf("%d found of %s at %d of %d: %q", n, token, at, len(text), text)
 	}
 }
+
+// TestSecretPrintsNothing: whatever prints a secret prints what stands for every other.
+func TestSecretPrintsNothing(t *testing.T) {
+	s := Secret{Token: "the-real-token", Scheme: "Bearer", Username: user("somebody")}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		if got := fmt.Sprintf(verb, s); got != "[redacted]" {
+			t.Errorf("%s: %s", verb, got)
+		}
+	}
+}
+
+// TestPair: what is in a ready-made Basic token is a secret if it is of printable ASCII, and too short only below Shortest.
+func TestPair(t *testing.T) {
+	for password, want := range map[string]string{
+		strings.Repeat("p", Shortest): "", strings.Repeat("p", Shortest-1): "password in the token",
+		"pass word ~": "", "password\x1f": "none", "pass\x7fword": "none", "passwörd": "none",
+	} {
+		s := Secret{Token: base64.StdEncoding.EncodeToString([]byte("user:" + password)), Scheme: "Basic"}
+		pair := s.pair()
+		if (pair == nil) != (want == "none") || pair != nil && (pair.Token != password || s.Short() != want) {
+			t.Errorf("%q: %v, %q", password, pair != nil, s.Short())
+		}
+	}
+}
