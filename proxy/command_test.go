@@ -37,3 +37,13 @@ func TestCommandIsDue(t *testing.T) {
 		}
 	}
 }
+
+// TestCommandRunsOnce: while a command runs it is not run a second time.
+func TestCommandRunsOnce(t *testing.T) {
+	running := make(chan struct{})
+	c := &command{running: running}
+	New(Options{}).rerun(TokenSource{Command: []string{"x"}}, c)
+	if c.running != running {
+		t.Error("it is run again")
+	}
+}

@@ -153,3 +153,20 @@ func TestRenewalOfWhatIsGone(t *testing.T) {
 	}
 	s.Shutdown(context.Background())
 }
+
+// TestTokenStatusKeepsTokens: a command that is run for its status is given no token of another source.
+func TestTokenStatusKeepsTokens(t *testing.T) {
+	t.Setenv("ANOTHER_TOKEN", "the-other-token")
+	c, err := ParseConfig("f", []byte(`{"routes": [
+		{"path": "/a/", "upstream": "https://h", "auth_scheme": "", "token_env": "ANOTHER_TOKEN"},
+		{"path": "/b/", "upstream": "https://h", "auth_scheme": "", "token_command": ["sh", "-c", "test -z $ANOTHER_TOKEN && echo a-token"]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := c.TokenStatus(&c.Routes[1].Credentials[0], os.Getenv, true); s.State != "set" {
+		t.Errorf("%+v", s)
+	}
+	if s := c.TokenStatus(&c.Routes[0].Credentials[0], os.Getenv, true); s.State != "set" {
+		t.Errorf("%+v", s)
+	}
+}

@@ -96,6 +96,7 @@ func TestMapBodyInTwo(t *testing.T) {
 		{"https://https.http.test/h", "https://https://https.http.test/h/x" + much, "https://http://p:9099/a/x" + much, 1},
 		{"https://https.http.test/h", "https://https.https://https.http.http://https.http.test/hhttps://https.http.test/h" + much,
 			"https://https.https://https.http.http://https.http.test/hhttp://p:9099/a" + much, 3},
+		{"https://hth.test", "https://https://hth.test/x" + much, "https://http://p:9099/a/x" + much, 1},
 		// With upstreams of one scheme, those of the other are counted.
 		{"https://api.test/v1", "http://api.test/v1" + much, "http://api.test/v1" + much, 1},
 	} {
@@ -108,6 +109,10 @@ func TestMapBodyInTwo(t *testing.T) {
 				t.Errorf("%s | %s: %d foreign, want %d\n%s", test.body[:cut], test.body[cut:], b.foreign, test.foreign, got)
 				break
 			}
+		}
+		b := &bodyMapper{search: newURLSearch(table), own: table.routes[0], address: "p:9099"}
+		if got := mapBody(b, test.body, func(int) int { return 1 }); got != test.want {
+			t.Errorf("%s, by one: %s", test.body, got)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -96,6 +97,12 @@ func TestRefusedPeersTakeNoPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
+		defer func() {
+			c.SetReadDeadline(time.Now().Add(10 * time.Second))
+			if _, err := io.ReadAll(c); isTimeout(err) {
+				t.Error("one of them is left open")
+			}
+		}()
 	}
 	c, err := (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).Dial("tcp", addr)
 	if err != nil {
@@ -111,6 +118,22 @@ func TestRefusedPeersTakeNoPlace(t *testing.T) {
 	}
 	if d := time.Since(began); d > 5*time.Second {
 		t.Errorf("served after %v", d)
+	}
+}
+
+// TestRefusedPeersAreTold: those that leave when they were told make room for others to be told.
+func TestRefusedPeersAreTold(t *testing.T) {
+	addr, _ := serve(t, New(Options{Peers: Networks{netip.MustParsePrefix("127.0.0.2/32")}}))
+	for i := range 2*maxRefusedPeers + 1 {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if got, err := io.ReadAll(c); err != nil || !bytes.HasPrefix(got, []byte("HTTP/1.1 403 ")) {
+			t.Fatalf("number %d: %q, %v", i, got, err)
+		}
+		c.Close()
 	}
 }
 

@@ -124,18 +124,19 @@ func TestPush(t *testing.T) {
 		"/r/info/refs%3fservice=git-receive-pack":                       true,
 		"/r/info/refs%253fservice=git-receive-pack":                     true,
 		"/r/info/refs;%2fgit-receive-pack":                              true,
-		"/r/info/refs":                                                  false,
-		"/r/info/refs?service=git-upload-pack":                          false,
-		"/r/info/refs?service=git-receive-packs":                        false,
-		"/r/info/refs?service=not-git-receive-pack":                     false,
-		"/r/git-upload-pack":                                            false,
-		"/r/git-receive-packs":                                          false,
-		"/r/my-git-receive-pack":                                        false,
-		"/r/git-receive-pack/x":                                         false,
-		"/r/git-receive-pack.html":                                      false,
-		"/docs?page=git-receive-pack":                                   false,
-		"/r/refs?service=git-receive-pack":                              false,
-		"/":                                                             false,
+		"/r/info/refs%3fservice=git-receive-pack?a=long-enough-to-cover-all-of-the-path-before-it-is-read": true,
+		"/r/info/refs":                              false,
+		"/r/info/refs?service=git-upload-pack":      false,
+		"/r/info/refs?service=git-receive-packs":    false,
+		"/r/info/refs?service=not-git-receive-pack": false,
+		"/r/git-upload-pack":                        false,
+		"/r/git-receive-packs":                      false,
+		"/r/my-git-receive-pack":                    false,
+		"/r/git-receive-pack/x":                     false,
+		"/r/git-receive-pack.html":                  false,
+		"/docs?page=git-receive-pack":               false,
+		"/r/refs?service=git-receive-pack":          false,
+		"/":                                         false,
 	} {
 		p, q, _ := bytes.Cut([]byte(target), []byte("?"))
 		if got := isPush(p, q, make([]byte, 0, 16)); got != want {
@@ -165,6 +166,15 @@ func parsed(t *testing.T, head string) *http1.Request {
 		t.Fatalf("%q: %v", head, err)
 	}
 	return &q
+}
+
+// TestReceivePackIsAWord: a digit is of the word beside which it stands.
+func TestReceivePackIsAWord(t *testing.T) {
+	for query, want := range map[string]bool{"git-receive-pack": true, "0git-receive-pack": false, "git-receive-pack9": false, "/git-receive-pack:": true} {
+		if got := mentionsReceivePack([]byte(query), nil); got != want {
+			t.Errorf("%s: %v", query, got)
+		}
+	}
 }
 
 func TestPyRepr(t *testing.T) {

@@ -382,3 +382,26 @@ func TestTLSRecords(t *testing.T) {
 		}
 	}
 }
+
+// TestCloseWriteTLS: an upstream is told by TLS that nothing more comes.
+func TestCloseWriteTLS(t *testing.T) {
+	_, c := tlsPair(t)
+	before := c.sock.wrote.Load()
+	if c.closeWrite(); c.sock.wrote.Load() == before {
+		t.Error("no close_notify is sent")
+	}
+}
+
+// TestAliveCutOff: a connection that was cut is not alive, also while the tls.Conn may hold something.
+func TestAliveCutOff(t *testing.T) {
+	server, c := tlsPair(t)
+	if !c.alive() {
+		t.Fatal("it is not alive")
+	}
+	c.more = true
+	server.NetConn().Close()
+	waitReadable(t, c)
+	if c.alive() {
+		t.Error("it is alive")
+	}
+}

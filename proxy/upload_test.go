@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net"
 	"testing"
 	"time"
 )
@@ -19,5 +20,17 @@ func TestUploadIsWaitedFor(t *testing.T) {
 		if got := u.waiting(limit); got != want {
 			t.Errorf("ended %v ago, of %v: %v", ago, limit, got)
 		}
+	}
+}
+
+// TestUploadCounts: what an agent has sent of a body counts for its rate, and the time that it took.
+func TestUploadCounts(t *testing.T) {
+	agent, conn := net.Pipe()
+	defer agent.Close()
+	u := &upload{agent: newAgent(New(Options{}), conn), waited: time.Second, got: 10}
+	defer u.agent.abandon()
+	go agent.Write([]byte("hello"))
+	if err := u.fill(); err != nil || u.got != 15 || u.waited <= time.Second {
+		t.Errorf("%d bytes in %v, %v", u.got, u.waited, err)
 	}
 }

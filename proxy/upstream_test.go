@@ -319,3 +319,33 @@ func TestRetired(t *testing.T) {
 		t.Error("it is kept")
 	}
 }
+
+// TestShutdownLeavesNothing: what is kept of upstreams is closed when the server ends.
+func TestShutdownLeavesNothing(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	conns := make(chan net.Conn, 1)
+	go func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		http.ReadRequest(bufio.NewReader(conn))
+		io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+		conns <- conn
+	}()
+	addr, stop := serve(t, newServer(t, Options{Getenv: func(string) string { return "a-token" }}, one("upstream", `"http://`+ln.Addr().String()+`"`)))
+	resp, err := http.Get("http://" + addr + "/a/")
+	if err != nil || resp.StatusCode != 204 {
+		t.Fatal(resp, err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	conn := <-conns
+	defer conn.Close()
+	if stop(); !ended(conn) {
+		t.Error("it is open")
+	}
+}
