@@ -75,7 +75,6 @@ func (s *Server) admitAgent(a *agent) {
 // from now on.
 func (s *Server) waitAtDoor(a *agent) bool {
 	a.busy.Store(1) // with its first exchange: it does not make room for itself
-	by := time.Now().Add(turnAwayFor)
 	a.sock.SetDeadline(time.Now().Add(atDoorFor))
 	// Who says nothing is given no place, and no answer: an answer to nothing confuses clients.
 	if _, err := a.rd.Fill(); err != nil {
@@ -83,7 +82,7 @@ func (s *Server) waitAtDoor(a *agent) bool {
 		return false
 	}
 	retry := time.NewTicker(sweepEvery)
-	for time.Now().Before(by) {
+	for range turnAwayFor / sweepEvery { // and not until a time: a process that is held up misses sweeps, and then these as well
 		s.makeRoom()
 		select {
 		case s.crowd.places <- struct{}{}:
