@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"credproxy/fakeupstream"
 )
@@ -57,5 +58,29 @@ func TestHAR(t *testing.T) {
 	}
 	if r := har.Log.Entries[1].Response; r.Status != 302 || !strings.HasPrefix(r.RedirectURL, "/redirect?n=0") {
 		t.Errorf("redirect: %+v", r)
+	}
+}
+
+// TestHARUnderWay: what is still being answered took as long as it has by now.
+func TestHARUnderWay(t *testing.T) {
+	up := start(t)
+	began := time.Now()
+	resp, err := up.Client().Get(up.URL + "/sse?n=1000&ms=1000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	p, err := up.HAR()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var har struct {
+		Log struct{ Entries []struct{ Time float64 } }
+	}
+	if err := json.Unmarshal(p, &har); err != nil || len(har.Log.Entries) != 1 {
+		t.Fatalf("%v: %s", err, p)
+	}
+	if ms := har.Log.Entries[0].Time; ms < 0 || ms > float64(time.Since(began).Milliseconds()+1) {
+		t.Errorf("%v ms", ms)
 	}
 }
