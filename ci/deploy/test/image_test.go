@@ -28,7 +28,7 @@ func engine(t *testing.T) string {
 	if _, err := exec.LookPath("runc"); err == nil {
 		runtime = "runc" // knows cgroups of both versions at once
 	}
-	// Nothing in it is shared with whoever uses podman on this machine: not the locks, and not the list of networks.
+	// Nothing in it is shared with whoever uses podman on this machine: not the locks, and not the networks.
 	config := fmt.Sprintf(`[containers]
 default_ulimits = ["nofile=10000:10000", "nproc=1000:1000"]
 [engine]
@@ -41,8 +41,8 @@ network_config_dir = "%[2]s/networks"
 `, runtime, dir)
 	wrapper := fmt.Sprintf(`#!/bin/sh
 export CONTAINERS_CONF=%[1]s/containers.conf
-exec %[2]s --storage-driver vfs --root %[1]s/store --runroot %[1]s/run "$@"
-`, dir, real)
+exec %[3]s %[2]s --storage-driver vfs --root %[1]s/store --runroot %[1]s/run "$@"
+`, dir, real, room(t))
 	for name, text := range map[string]string{"containers.conf": config, "podman": wrapper} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
 			t.Fatal(err)
@@ -59,6 +59,43 @@ exec %[2]s --storage-driver vfs --root %[1]s/store --runroot %[1]s/run "$@"
 		exec.Command(podman, "image", "rm", "--all", "--force").Run()
 	})
 	return podman
+}
+
+// room makes a place of its own for an engine that is run by root, and returns the command that runs programs there: the
+// bridges of an engine, and who answers for names on them, are those of any other one in the same network, and of one that
+// was killed. What runs in the place ends with the test, however that ends. Others than root have such a place from the
+// engine itself.
+func room(t *testing.T) string {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return ""
+	}
+	need(t, "unshare", "nsenter", "ip")
+	const first = "mount -t tmpfs none /run && ip link set lo up && echo there && cat" // cat ends with who writes to it
+	unshare := exec.Command("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", first)
+	var said strings.Builder
+	unshare.Stderr = &said
+	in, err := unshare.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := unshare.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unshare.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		unshare.Wait()
+	})
+	if _, err := io.ReadFull(out, make([]byte, len("there\n"))); err != nil {
+		unshare.Wait()
+		t.Skipf("SKIPPED: no namespaces to be had here: %s", &said)
+	}
+	child := readFile(t, fmt.Sprintf("/proc/%d/task/%[1]d/children", unshare.Process.Pid))
+	return fmt.Sprintf(`nsenter --target %s --all sh -c 'cd "$0" && exec "$@"' "$PWD"`, strings.TrimSpace(child))
 }
 
 // image is what is said of one.
