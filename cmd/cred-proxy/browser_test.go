@@ -23,6 +23,7 @@ type browser struct {
 	mu      sync.Mutex
 	n       int
 	replies map[int]chan reply
+	url     string   // of what is on the page
 	trouble []string // what the page complained about
 	asked   []string // the URLs that it has asked for
 }
@@ -119,7 +120,7 @@ func (b *browser) read(from *os.File) {
 			Params struct {
 				Entry            struct{ Level, Text string }
 				ExceptionDetails struct{ Text string }
-				Request          struct{ URL string }
+				Request, Frame   struct{ URL string }
 			}
 			reply
 		}
@@ -131,6 +132,8 @@ func (b *browser) read(from *os.File) {
 				r <- m.reply
 				delete(b.replies, m.ID)
 			}
+		case "Page.frameNavigated":
+			b.url = m.Params.Frame.URL
 		case "Log.entryAdded":
 			b.trouble = append(b.trouble, m.Params.Entry.Level+": "+m.Params.Entry.Text)
 		case "Runtime.exceptionThrown":
@@ -178,6 +181,23 @@ func (b *browser) call(method string, params, result any) {
 		}
 	case <-time.After(4 * patience):
 		b.t.Fatalf("%s: no answer", method)
+	}
+}
+
+// open has the page show what is at url, and returns when what was there before is gone: whatever is asked of that one
+// fails.
+func (b *browser) open(url string) {
+	b.t.Helper()
+	b.call("Page.navigate", map[string]any{"url": url}, nil)
+	shows := func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return b.url == url
+	}
+	for end := time.Now().Add(patience); !shows(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			b.t.Fatalf("%s is not shown", url)
+		}
 	}
 }
 

@@ -36,7 +36,7 @@ func TestPage(t *testing.T) {
 	ask("GET /a/status/500")
 	ask("GET /a/<img/src=x/onerror=document.title=1>")
 	ask("GET /none/x")
-	b.call("Page.navigate", map[string]any{"url": url}, nil)
+	b.open(url)
 	b.wait("document.getElementById('pill').textContent === 'ready' && " + rows("") + " === 4")
 	b.wait("document.title === 'cred-proxy' && !document.querySelector('img') && !document.body.innerText.includes('in-the-query')")
 	b.wait("document.querySelector('#routes tr th').innerText.startsWith('/a/')")

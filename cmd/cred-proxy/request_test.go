@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -175,7 +174,7 @@ func cmdRefuses(ts *testscript.TestScript, neg bool, args []string) {
 // one spelling, in the head and in the body, in every framing and split into
 // pieces of every size up to eleven bytes, and checks that what the agent gets is
 // WANT. Pieces that take longer than a beginning is held for are another rule: an
-// answer that this machine could not send in time is asked for again.
+// answer that took so long, on a busy machine, is asked for again, a few times.
 //
 //	reflects TARGET WANT
 func cmdReflects(ts *testscript.TestScript, neg bool, args []string) {
@@ -183,28 +182,26 @@ func cmdReflects(ts *testscript.TestScript, neg bool, args []string) {
 	want := "your credential is " + args[1] + ", is it not?\n"
 	redacted := fmt.Sprintf("\nX-Cred-Proxy-Redacted: %d\n", len(regexp.MustCompile(`\*+`).FindAllString(args[1], -1)))
 	const held = 20 * time.Millisecond
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
 	for _, framing := range []string{"length", "chunked", "close"} {
 		for _, version := range []string{"1.1", "1.0"} {
 			for _, split := range []int{0, 1, 2, 3, 5, 7, 11} {
-				for {
+				for tries := 1; ; tries++ {
 					c, err := dial(ts.Getenv("PROXY"))
 					ts.Check(err)
+					began := time.Now()
 					ts.Check(c.send(fmt.Appendf(nil, "GET %s&framing=%s&split=%d HTTP/%s\r\nHost: x\r\n\r\n", args[0], framing, split, version)))
 					head, err := c.readHead()
 					ts.Check(err)
 					body, err := c.readBody(-1)
+					took := time.Since(began)
 					c.tcp.Close()
 					ts.Check(err)
 					answer := shown(head, nil)
 					if string(body) == want && strings.Contains(answer, "\nX-Reflected: "+args[1]+"\n") && strings.Contains(answer, redacted) {
 						break
 					}
-					n := len(fake(ts).Requests())
-					q, err := fake(ts).WaitRequest(ctx, func(*fakeupstream.Request) bool { n--; return n == 0 })
-					if err != nil || q.Answer.End.Sub(q.Answer.Begin) < held {
-						ts.Fatalf("%s, HTTP/%s, pieces of %d:\n%s%s\nwant: %s%s", framing, version, split, answer, body, redacted[1:], want)
+					if took < held || tries == 5 {
+						ts.Fatalf("%s, HTTP/%s, pieces of %d, in %v:\n%s%s\nwant: %s%s", framing, version, split, took, answer, body, redacted[1:], want)
 					}
 				}
 			}
