@@ -19,7 +19,8 @@ const (
 	// keptBuffer is how large a buffer may be that is kept for the next lines.
 	keptBuffer = 64 << 10
 
-	// gatherFor is how long a line waits for others to be written with: a write costs more than making a line does.
+	// gatherFor is how long after a write a line waits for others to be written with: a write costs more than making a
+	// line does.
 	gatherFor = 10 * time.Millisecond
 
 	// enough is how many bytes need no others.
@@ -29,8 +30,9 @@ const (
 	lossEvery = time.Minute
 )
 
-// Sink writes lines in the background. Write never waits and never fails: what does not fit into a queue of 1 MiB,
-// because the disk or the reader is too slow, and what cannot be written, is lost, and the operator is told how much.
+// Sink writes lines in the background, at once if they are few. Write never waits and never fails: what does not fit into
+// a queue of 1 MiB, because the disk or the reader is too slow, and what cannot be written, is lost, and the operator is
+// told how much.
 type Sink struct {
 	name string
 	dst  io.Writer
@@ -38,9 +40,10 @@ type Sink struct {
 	say  func(format string, args ...any)
 
 	mu      sync.Mutex
-	queue   []byte // whole lines
-	lines   int    // in the queue
-	lost    int    // lines for which there was no room
+	queue   []byte    // whole lines
+	lines   int       // in the queue
+	lost    int       // lines for which there was no room
+	wrote   time.Time // when the queue was last emptied
 	reopen  bool
 	closing bool
 
@@ -89,24 +92,25 @@ func openFile(file string) (*os.File, error) {
 	return os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 }
 
-// Write takes one line.
-func (s *Sink) Write(line []byte) (int, error) {
+// Write takes one line, or several.
+func (s *Sink) Write(lines []byte) (int, error) {
+	n := bytes.Count(lines, []byte("\n"))
 	s.mu.Lock()
 	if s.lines+s.lost == 0 {
-		s.soon.Reset(gatherFor)
+		s.soon.Reset(gatherFor - time.Since(s.wrote))
 	}
-	if len(s.queue)+len(line) > maxQueued || s.closing {
-		s.lost++
+	if len(s.queue)+len(lines) > maxQueued || s.closing {
+		s.lost += n
 	} else {
-		s.queue = append(s.queue, line...)
-		s.lines++
+		s.queue = append(s.queue, lines...)
+		s.lines += n
 	}
 	full := len(s.queue) >= enough
 	s.mu.Unlock()
 	if full {
 		s.awake()
 	}
-	return len(line), nil
+	return len(lines), nil
 }
 
 func (s *Sink) awake() {
@@ -143,7 +147,7 @@ func (s *Sink) run() {
 		s.mu.Lock()
 		p, lines, reopen, closing := s.queue, s.lines, s.reopen, s.closing
 		s.missing += s.lost
-		s.queue, s.lines, s.lost, s.reopen = s.spare[:0], 0, 0, false
+		s.queue, s.lines, s.lost, s.reopen, s.wrote = s.spare[:0], 0, 0, false, time.Now()
 		s.mu.Unlock()
 		s.write(p, lines)
 		if reopen {

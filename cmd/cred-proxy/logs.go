@@ -8,29 +8,31 @@ import (
 	"credproxy/proxy"
 )
 
-// logs are where exchanges are told of.
+// logs are where exchanges are told of, and all else that is said while the program serves.
 type logs struct {
-	observer proxy.Observer // nil if nowhere
+	observer proxy.Observer // nil if exchanges are told of nowhere
 	stderr   *audit.Sink
-	file     *audit.Sink
+	file     *audit.Sink // nil without -audit-file
 }
 
 // levels are the values of -log-level.
 var levels = map[string]slog.Level{"info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
 
-// openLogs opens the logs that the options ask for. They must be closed.
+// openLogs opens the logs that the options ask for. From then on nobody waits for who reads stderr. They must be closed,
+// also after an error.
 func (p *program) openLogs(o *options) (l *logs, err error) {
-	l = new(logs)
+	direct := *p
+	l = &logs{stderr: audit.NewSink("stderr", p.stderr, direct.say)}
+	p.stderr = l.stderr
 	var debug, line, record proxy.Observer
 	if o.auditFile != "" {
 		if l.file, err = audit.OpenFile(o.auditFile, p.say); err != nil {
-			return nil, err
+			return l, err
 		}
 		record = audit.Observer(l.file, audit.JSON, slog.LevelInfo)
 	}
 	if o.log != "off" {
-		l.stderr = audit.NewSink("log", p.stderr, p.say)
-		line = audit.Observer(l.stderr, audit.Format(o.log), levels[o.logLevel])
+		line = audit.Observer(p.stderr, audit.Format(o.log), levels[o.logLevel])
 	}
 	if o.debug {
 		debug = proxy.LogTo(p.stderr)
@@ -50,9 +52,8 @@ func (p *program) reopen(l *logs) {
 
 // close writes what is not yet written, as far as that does not take long.
 func (l *logs) close() {
-	for _, s := range []*audit.Sink{l.stderr, l.file} {
-		if s != nil {
-			s.Close(time.Second)
-		}
+	if l.file != nil {
+		l.file.Close(time.Second)
 	}
+	l.stderr.Close(time.Second)
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -30,6 +31,8 @@ type process struct {
 
 // An output is what a process has written so far.
 type output struct {
+	hangs   atomic.Bool // nobody reads what the process writes from here on, until it is gone
+	gone    chan struct{}
 	mu      sync.Mutex
 	text    strings.Builder
 	changed chan struct{} // closed and replaced at each line
@@ -39,6 +42,9 @@ type output struct {
 func (o *output) follow(r io.Reader) {
 	for br := bufio.NewReader(r); ; {
 		line, err := br.ReadString('\n')
+		if o.hangs.Load() {
+			<-o.gone
+		}
 		o.mu.Lock()
 		o.text.WriteString(line)
 		close(o.changed)
@@ -94,6 +100,7 @@ func launch(dir string, env []string, args ...string) (*process, error) {
 // follow runs a command and follows what it says.
 func follow(cmd *exec.Cmd) (*process, error) {
 	p := &process{cmd: cmd, exited: make(chan struct{})}
+	gone := make(chan struct{})
 	var following sync.WaitGroup
 	for _, s := range []struct {
 		out  **output
@@ -103,17 +110,21 @@ func follow(cmd *exec.Cmd) (*process, error) {
 		if err != nil {
 			return nil, err
 		}
-		o := &output{changed: make(chan struct{})}
+		o := &output{gone: gone, changed: make(chan struct{})}
 		*s.out, p.log = o, pipe
-		following.Go(func() { o.follow(pipe) })
+		following.Go(func() {
+			o.follow(pipe)
+			pipe.Close()
+		})
 	}
 	dieWithParent(p.cmd)
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
 	go func() {
+		p.cmd.ProcessState, _ = p.cmd.Process.Wait() // not of the command, which would close what is not read yet
+		close(gone)
 		following.Wait()
-		p.cmd.Wait() // the exit status is read from ProcessState
 		close(p.exited)
 	}()
 	return p, nil
@@ -300,6 +311,14 @@ func cmdProxylog(ts *testscript.TestScript, neg bool, args []string) {
 func cmdUnheard(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg || len(args) != 0, "unheard")
 	ts.Check(running(ts).log.Close())
+}
+
+// cmdUnread has whoever reads the program's standard error hang until the program is gone.
+//
+//	unread
+func cmdUnread(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg || len(args) != 0, "unread")
+	running(ts).stderr.hangs.Store(true)
 }
 
 // cmdSuccessor starts the program once more, beside the one that runs, and

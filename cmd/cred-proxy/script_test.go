@@ -100,6 +100,7 @@ var scriptCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"proxy":     cmdProxy,
 	"proxylog":  cmdProxylog,
 	"unheard":   cmdUnheard,
+	"unread":    cmdUnread,
 	"signal":    cmdSignal,
 	"stopped":   cmdStopped,
 	"successor": cmdSuccessor,

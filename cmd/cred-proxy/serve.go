@@ -39,12 +39,12 @@ func (p *program) serve(args []string) int {
 	if err != nil {
 		return p.fail(err)
 	}
-	p.fitDescriptors(&o.limits)
 	logs, err := p.openLogs(o)
+	defer logs.close()
 	if err != nil {
 		return p.fail(err)
 	}
-	defer logs.close()
+	p.fitDescriptors(&o.limits)
 	var srv *proxy.Server
 	adm := newAdmin(p, o, func() proxy.Status { return srv.Status() })
 	srvOptions := proxy.Options{Timeouts: o.timeouts, Limits: o.limits, Peers: o.peers, Getenv: p.getenv, Observer: logs.observer,
