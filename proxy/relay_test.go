@@ -94,7 +94,11 @@ func TestBytesOut(t *testing.T) {
 
 // TestLeakIsObserved: the event of a request with a token in its body says so, whether the body came with the head or after.
 func TestLeakIsObserved(t *testing.T) {
-	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	reached := make(chan bool, 1)
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		reached <- true
+		io.Copy(io.Discard, r.Body)
+	}))
 	defer up.Close()
 	for _, guard := range []string{"log", "refuse"} {
 		told := make(chan Event, 1)
@@ -109,10 +113,13 @@ func TestLeakIsObserved(t *testing.T) {
 			head := fmt.Sprintf("POST /a/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", len(body))
 			if late {
 				io.WriteString(conn, head+body[:1])
-				time.Sleep(10 * time.Millisecond)
+				<-reached
 				io.WriteString(conn, body[1:])
 			} else {
 				io.WriteString(conn, head+body)
+				if guard == "log" {
+					<-reached
+				}
 			}
 			io.Copy(io.Discard, conn)
 			conn.Close()

@@ -30,7 +30,7 @@ func TestDropped(t *testing.T) {
 	}{
 		{"authorization", true, true}, {"host", true, true}, {"te", true, true}, {"x-api-key", true, true}, {"api-key", true, false},
 		{"x-set", false, true}, {"x-list", false, true}, {"x-" + strings.Repeat("long-", 60) + "name", false, true},
-		{"cookie", false, false}, {"x-api-keys", false, false}, {"content-type", false, false}, {"x", false, false},
+		{"cookie", false, false}, {"x-api-keys", false, false}, {"content-type", false, false}, {"x", false, false}, {"", false, false},
 	} {
 		for _, spelling := range []string{test.name, strings.ToUpper(test.name), strings.ReplaceAll(test.name, "-", "_")} {
 			if got := plain.dropped.has([]byte(spelling)); got != test.plain {

@@ -177,6 +177,34 @@ func TestFillNow(t *testing.T) {
 	}
 }
 
+// TestHeldIsNotLate: when the time is over for which the beginning of a token is held, the rest of it that has come is looked
+// at first; without it, what is held is passed on.
+func TestHeldIsNotLate(t *testing.T) {
+	for rest, want := range map[string]string{"token-of-the-route.": "**********************.", "": "the-"} {
+		server, c := tlsPair(t)
+		s := newServer(t, Options{Getenv: func(string) string { return "the-token-of-the-route" }}, one("", ""))
+		conn, _ := net.Pipe()
+		table := s.table.Load()
+		x := &exchange{srv: s, agent: newAgent(s, conn), route: table.byPath["/a/"], watch: table.watch.Load()}
+		server.Write([]byte("the-"))
+		if _, err := c.rd.Fill(); err != nil {
+			t.Fatal(err)
+		}
+		body, _ := bodyOf(t, 2, nil, nil, nil)
+		if err := x.screenBody(c, body); err != nil || x.screen.held != len("the-") {
+			t.Fatalf("%d bytes are held, %v", x.screen.held, err)
+		}
+		if rest != "" {
+			server.Write([]byte(rest))
+			waitReadable(t, c)
+		}
+		x.screen.by = time.Now()
+		if p, err := x.more(c); err != nil || string(p) != want {
+			t.Errorf("then %q: %q, %v", rest, p, err)
+		}
+	}
+}
+
 // TestAliveLeftover: bytes that the TLS layer holds back behind a response are seen, though the socket is empty.
 func TestAliveLeftover(t *testing.T) {
 	server, c := tlsPair(t)
@@ -202,7 +230,11 @@ func waitReadable(t *testing.T, c *upstreamConn) {
 	}
 }
 
+// TestGone: a peer that has closed its side is gone, whatever it has said before; of what has no descriptor nobody knows.
 func TestGone(t *testing.T) {
+	if ours, theirs := net.Pipe(); theirs.Close() != nil || newSock(ours).gone() {
+		t.Error("gone without a descriptor")
+	}
 	client, server := pipe(t)
 	s := newSock(server)
 	if s.gone() {

@@ -1,9 +1,16 @@
 package proxy
 
 import (
+	"bufio"
+	"crypto/sha1"
+	"encoding/base64"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -79,5 +86,42 @@ func TestTunnelSides(t *testing.T) {
 		}
 		a.abandon()
 		conn.Close()
+	}
+}
+
+// TestTunnelBroken: an agent whose upstream breaks a tunnel may go on for a moment, so that it can read what came before.
+func TestTunnelBroken(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		accept := sha1.Sum([]byte(r.Header.Get("Sec-Websocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+		fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n",
+			base64.StdEncoding.EncodeToString(accept[:]))
+		io.ReadFull(conn, make([]byte, len("hello")))
+		conn.(*net.TCPConn).SetLinger(0)
+		conn.Close()
+	}))
+	defer up.Close()
+	told := make(chan Event, 1)
+	routes := one("upstream", strconv.Quote(up.URL)+`, "upgrade": ["websocket"]`)
+	s := newServer(t, Options{Getenv: func(string) string { return "a-token" }, Observer: func(e *Event) { told <- *e }}, routes)
+	conn, agent := net.Pipe()
+	defer agent.Close()
+	s.welcome(conn)
+	agent.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(agent, "GET /a/ HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"+
+		"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	if resp, err := http.ReadResponse(bufio.NewReader(agent), nil); err != nil || resp.StatusCode != 101 {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	io.WriteString(agent, "hello")
+	if e := <-told; e.Broken != "upstream" {
+		t.Errorf("%+v", e)
+	}
+	if _, err := io.WriteString(agent, "more"); err != nil {
+		t.Errorf("cut off: %v", err)
 	}
 }
