@@ -47,3 +47,15 @@ func TestCommandRunsOnce(t *testing.T) {
 		t.Error("it is run again")
 	}
 }
+
+// TestCommandAfterTheEnd: no command is run any more once the server has ended those that ran.
+func TestCommandAfterTheEnd(t *testing.T) {
+	s := New(Options{})
+	s.endCommands()
+	if v := s.runCommand(&TokenSource{Command: []string{"/bin/sh", "-c", "echo a-token"}}, nil); v.state != tokenNotRun {
+		t.Errorf("%+v", v)
+	}
+	if !s.mu.TryLock() {
+		t.Error("the server is locked")
+	}
+}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -48,5 +49,25 @@ func TestHalfAHead(t *testing.T) {
 			!leaves && (!strings.HasPrefix(string(got), "HTTP/1.1 408 ") || !strings.Contains(string(got), "\r\nConnection: close\r\n")) {
 			t.Errorf("leaves %v: %q, %v", leaves, got, err)
 		}
+	}
+}
+
+// TestDeafToInterim: an agent that does not take an interim response is given up, without a word more of the upstream.
+func TestDeafToInterim(t *testing.T) {
+	t.Parallel()
+	told := make(chan Event, 1)
+	s := newServer(t, Options{Timeouts: Timeouts{Silence: 50 * time.Millisecond}, Observer: func(e *Event) { told <- *e },
+		Getenv: func(string) string { return "a-token" }}, one("upstream", strconv.Quote("http://"+answers(t, "HTTP/1.1 103 Early Hints\r\n\r\n"))))
+	conn, agent := net.Pipe()
+	defer agent.Close()
+	s.welcome(conn)
+	io.WriteString(agent, "GET /a/ HTTP/1.1\r\nHost: x\r\n\r\n")
+	select {
+	case e := <-told:
+		if e.Broken != "agent" || e.Status != 0 {
+			t.Errorf("%+v", e)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits for the upstream")
 	}
 }

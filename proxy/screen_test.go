@@ -160,3 +160,21 @@ func TestScreenHoldsLittle(t *testing.T) {
 		t.Errorf("up to %d bytes are held", most)
 	}
 }
+
+// TestLengthIsNoReflection: a length that looks like a token is none, in a head and in a trailer section.
+func TestLengthIsNoReflection(t *testing.T) {
+	const section = "Content-Length: 12345678\r\n\r\n"
+	s := newServer(t, Options{Getenv: func(string) string { return "12345678" }}, one("upstream", `"https://h", "on_reflection": "cut"`))
+	table := s.table.Load()
+	x := &exchange{heads: new(heads), route: table.byPath["/a/"], watch: table.watch.Load()}
+	head := []byte("HTTP/1.1 200 OK\r\n" + section)
+	if _, err := x.resp.Parse(head, DefaultLimits.response()); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.screenHead(head); err != nil || x.watch.matcher.Find(head) < 0 {
+		t.Errorf("head: %v", err)
+	}
+	if err := x.screenTrailer([]byte(section), x.resp.Fields); err != nil {
+		t.Errorf("trailer section: %v", err)
+	}
+}
