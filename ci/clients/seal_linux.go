@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 
+	"credproxy/ci/loopback"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -105,20 +107,7 @@ func (j *job) seal() error {
 			return fmt.Errorf("mount %s: %w", real, err)
 		}
 	}
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(fd)
-	lo, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	lo.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo); err != nil {
-		return fmt.Errorf("lo: %w", err)
-	}
-	return nil
+	return loopback.Up()
 }
 
 // own has cmd end with the process, and what it starts end with it.

@@ -30,6 +30,7 @@
 // of its own package and those that promise most first: quick ones in a first round over all mutants, the others in a
 // second one; a scenario must fail twice. A run that takes five times as long as without a mutant, and ten seconds,
 // counts as killed by time.
+// Each worker has a network of its own, if it may: some mutants listen where they should not.
 // Sometimes tests are run without a mutant in between, to see that it is not the machine that kills. The order of the
 // mutants is as good as random and always the same, so that the table of a run that was stopped speaks for all of them.
 //
