@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/url"
 	"sync"
 	"time"
 )
@@ -84,9 +85,8 @@ func serverConfig(cert tls.Certificate) *tls.Config {
 	}
 }
 
-// mint makes a leaf certificate for the names; spoil, if not nil, changes it
-// first and says whether it is to sign itself.
-func (id *identity) mint(spoil func(*x509.Certificate) (selfSigned bool)) (tls.Certificate, error) {
+// mint makes a leaf certificate for the names; a fault spoils it.
+func (id *identity) mint(f *Fault) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, err
@@ -106,7 +106,7 @@ func (id *identity) mint(spoil func(*x509.Certificate) (selfSigned bool)) (tls.C
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
 	parent, signer := id.authority.cert, id.authority.key
-	if spoil != nil && spoil(t) {
+	if f != nil && badCertificates[f.Kind](t, f) {
 		parent, signer = t, key
 	}
 	der, err := x509.CreateCertificate(rand.Reader, t, parent, &key.PublicKey, signer)
@@ -116,25 +116,29 @@ func (id *identity) mint(spoil func(*x509.Certificate) (selfSigned bool)) (tls.C
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
 }
 
-// badCertificates are the certificates that a client must refuse, by fault.
-var badCertificates = map[FaultKind]func(*x509.Certificate) (selfSigned bool){
-	FaultCertWrongName: func(c *x509.Certificate) bool {
+// badCertificates make of a certificate one that a client must refuse, by fault.
+var badCertificates = map[FaultKind]func(*x509.Certificate, *Fault) (selfSigned bool){
+	FaultCertWrongName: func(c *x509.Certificate, _ *Fault) bool {
 		c.DNSNames, c.IPAddresses = []string{"somebody-else.test"}, nil
 		return false
 	},
-	FaultCertExpired: func(c *x509.Certificate) bool {
+	FaultCertExpired: func(c *x509.Certificate, _ *Fault) bool {
 		c.NotBefore = time.Now().Add(-48 * time.Hour)
 		c.NotAfter = time.Now().Add(-24 * time.Hour)
 		return false
 	},
-	FaultCertSelfSigned: func(*x509.Certificate) bool { return true },
+	FaultCertSelfSigned: func(*x509.Certificate, *Fault) bool { return true },
+	FaultCertMalformed: func(c *x509.Certificate, f *Fault) bool {
+		c.URIs = []*url.URL{{Scheme: "https", Host: "[" + f.text("no-end")}}
+		return false
+	},
 }
 
 // config returns the configuration of a handshake that shows a bad certificate.
 // It is made anew, and so has session keys of its own: a client that resumes a
 // session is shown no certificate at all.
-func (id *identity) config(kind FaultKind) (*tls.Config, error) {
-	cert, err := id.mint(badCertificates[kind])
+func (id *identity) config(f *Fault) (*tls.Config, error) {
+	cert, err := id.mint(f)
 	if err != nil {
 		return nil, err
 	}

@@ -95,7 +95,7 @@ func (c *conn) open() bool {
 	config := c.s.cert.good
 	if fault != nil {
 		var err error
-		if config, err = c.s.cert.config(fault.Kind); err != nil {
+		if config, err = c.s.cert.config(fault); err != nil {
 			c.s.logf("conn %d: %v", c.id, err)
 			return false
 		}

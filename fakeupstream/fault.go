@@ -24,6 +24,7 @@ const (
 	FaultCertWrongName  FaultKind = "cert-wrong-name"  // a certificate for somebody-else.test
 	FaultCertExpired    FaultKind = "cert-expired"     // a certificate that ended yesterday
 	FaultCertSelfSigned FaultKind = "cert-self-signed" // a certificate that no authority signed
+	FaultCertMalformed  FaultKind = "cert-malformed"   // a certificate that cannot be parsed, for a URI with Text in it
 )
 
 // The faults of requests. Several may meet in one request.

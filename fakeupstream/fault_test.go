@@ -73,7 +73,7 @@ func holding(up *fakeupstream.Server) func() {
 var ofConnections = map[fakeupstream.FaultKind]bool{
 	fakeupstream.FaultRefuse: true, fakeupstream.FaultAcceptHang: true, fakeupstream.FaultAcceptReset: true,
 	fakeupstream.FaultTLSHang: true, fakeupstream.FaultCertWrongName: true,
-	fakeupstream.FaultCertExpired: true, fakeupstream.FaultCertSelfSigned: true,
+	fakeupstream.FaultCertExpired: true, fakeupstream.FaultCertSelfSigned: true, fakeupstream.FaultCertMalformed: true,
 }
 
 func short(err error) string {
@@ -81,7 +81,7 @@ func short(err error) string {
 		return "too late"
 	}
 	for _, word := range []string{
-		"refused", "reset", "unexpected EOF", "EOF", "somebody-else.test", "certificate has expired",
+		"refused", "reset", "unexpected EOF", "EOF", "somebody-else.test", "certificate has expired", "cannot parse URI",
 		"unknown authority", "malformed HTTP status code", "malformed HTTP response", "malformed MIME header", "exceeded",
 	} {
 		if strings.Contains(err.Error(), word) {
@@ -107,6 +107,7 @@ func TestFaults(t *testing.T) {
 		{fakeupstream.Fault{Kind: fakeupstream.FaultCertWrongName}, "/echo", "no answer: somebody-else.test"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultCertExpired}, "/echo", "no answer: certificate has expired"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultCertSelfSigned}, "/echo", "no answer: unknown authority"},
+		{fakeupstream.Fault{Kind: fakeupstream.FaultCertMalformed}, "/echo", "no answer: cannot parse URI"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultHangHead}, "/echo", "no answer: too late"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultNoAnswer}, "/echo", "no answer: EOF"},
 		{fakeupstream.Fault{Kind: fakeupstream.FaultNoAnswer, Then: fakeupstream.Reset}, "/echo", "no answer: reset"},

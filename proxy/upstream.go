@@ -420,10 +420,12 @@ func describe(err error) string {
 	if e, ok := errors.AsType[syscall.Errno](err); ok {
 		return e.Error()
 	}
-	// Of the rest only what begins with a word of the TLS library or of our own is repeated.
-	for _, ours := range []string{"tls: ", "remote error: tls: ", "proxy: "} {
-		if s := err.Error(); strings.HasPrefix(s, ours) {
-			return s
+	// Of the rest only what begins with a word of the TLS library or of our own is repeated, up to the next colon: behind it
+	// the library quotes what it was sent.
+	for _, ours := range []string{"tls: ", "remote error: tls: ", "proxy: tls: ", "proxy: remote error: tls: ", "proxy: "} {
+		if said, ok := strings.CutPrefix(err.Error(), ours); ok {
+			said, _, _ = strings.Cut(said, ":")
+			return ours + said
 		}
 	}
 	return "connection failed"

@@ -294,10 +294,13 @@ func TestDescribe(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"tls: server selected unsupported protocol version 302": "",
-		"remote error: tls: handshake failure":                  "",
-		"proxy: CONNECT answered with status 403":               "",
-		"remote error: chosen":                                  "connection failed",
+		"tls: server selected unsupported protocol version 302":                         "",
+		"remote error: tls: handshake failure":                                          "",
+		"proxy: CONNECT answered with status 403":                                       "",
+		"remote error: chosen":                                                          "connection failed",
+		`tls: failed to parse certificate from server: x509: cannot parse URI "chosen"`: "tls: failed to parse certificate from server",
+		`proxy: tls: failed to parse certificate from server: chosen`:                   "proxy: tls: failed to parse certificate from server",
+		"proxy: remote error: tls: handshake failure":                                   "",
 	} {
 		if got := describe(errors.New(text)); got != cmp.Or(want, text) {
 			t.Errorf("%s: %q", text, got)

@@ -116,6 +116,7 @@ func TestNoTokenUnderAnyFault(t *testing.T) {
 	} {
 		faults["malformed-field: "+name] = fakeupstream.Fault{Kind: fakeupstream.FaultMalformedField, Text: text}
 	}
+	faults["cert-malformed: name"] = fakeupstream.Fault{Kind: fakeupstream.FaultCertMalformed, Text: token}
 	faults["bandwidth"] = fakeupstream.Fault{Kind: fakeupstream.FaultBandwidth}
 	faults["big-header: too big"] = fakeupstream.Fault{Kind: fakeupstream.FaultBigHeader, Size: 300 << 10}
 	for _, debug := range []string{"", "1"} {
@@ -123,6 +124,7 @@ func TestNoTokenUnderAnyFault(t *testing.T) {
 		p := serve(t, up, "A_TOKEN="+token, "CRED_PROXY_DEBUG="+debug, "CRED_PROXY_TLS_TIMEOUT=100ms",
 			"CRED_PROXY_RESPONSE_TIMEOUT=100ms", "CRED_PROXY_SILENCE_TIMEOUT=100ms")
 		for name, fault := range faults {
+			up.CloseIdle() // a fault of connections meets new ones
 			if err := up.Inject(fault); err != nil {
 				t.Fatal(name, err)
 			}

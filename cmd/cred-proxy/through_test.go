@@ -199,6 +199,7 @@ func TestThroughEveryFault(t *testing.T) {
 		{kind(fakeupstream.FaultCertWrongName), "GET", "502 Bad Gateway", false},
 		{kind(fakeupstream.FaultCertExpired), "GET", "502 Bad Gateway", false},
 		{kind(fakeupstream.FaultCertSelfSigned), "GET", "502 Bad Gateway", false},
+		{kind(fakeupstream.FaultCertMalformed), "GET", "502 Bad Gateway", false},
 		{kind(fakeupstream.FaultHangHead), "GET", "504 Gateway Timeout", false},
 		{kind(fakeupstream.FaultNoAnswer), "GET", "502 Bad Gateway", false},
 		{kind(fakeupstream.FaultReset), "GET", "502 Bad Gateway", false},
