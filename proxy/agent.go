@@ -40,6 +40,7 @@ type agent struct {
 
 	mu     sync.Mutex
 	gone   bool               // the agent left, or is to be cut off
+	cut    bool               // it is the proxy that wants it gone
 	up     *upstreamConn      // what the exchange under way holds
 	cancel context.CancelFunc // while it connects
 	tally  tally              // of the exchange under way, where its route has limits
@@ -71,8 +72,9 @@ func (a *agent) serve() {
 		a.busy.Store(a.count)
 		end := newExchange(a).run()
 		a.served.Store(a.count)
-		a.busy.Store(0)
 		switch end {
+		case keepOpen:
+			a.busy.Store(0)
 		case closeAtOnce:
 			return
 		case closeReset:
@@ -173,6 +175,24 @@ func (a *agent) abandon() {
 	if a.cancel != nil {
 		a.cancel()
 	}
+}
+
+// cutOff is abandon by the proxy's own will.
+func (a *agent) cutOff() {
+	a.mu.Lock()
+	a.cut = true
+	a.mu.Unlock()
+	a.abandon()
+}
+
+// breaker is who has broken an exchange whose agent is gone, as Events have it.
+func (a *agent) breaker() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.cut {
+		return "proxy"
+	}
+	return "agent"
 }
 
 // connect gets a connection to the upstream and ties it to the agent: if the agent leaves, it is closed.

@@ -21,7 +21,7 @@ const (
 	// renewEvery is how often the refusals of an upstream have a command run again: an agent can cause as many as it likes.
 	renewEvery = time.Minute
 
-	// endWithin is how long a stop waits for a command that it has ended.
+	// endWithin is how long a stop waits for what it has ended: a command, an exchange.
 	endWithin = 2 * time.Second
 
 	// retryAtMost bounds the time between two runs of a command that fails.

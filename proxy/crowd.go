@@ -62,11 +62,15 @@ func (s *Server) admitAgent(a *agent) {
 		s.serveAgent(a)
 	case s.crowd.doors <- struct{}{}:
 		go func() {
-			served := s.waitAtDoor(a)
-			<-s.crowd.doors
-			if !served {
-				s.leave(a)
-			}
+			served := false
+			defer func() {
+				if !served {
+					s.leave(a)
+				}
+				<-s.crowd.doors
+			}()
+			defer a.survive()
+			served = s.waitAtDoor(a)
 		}()
 	}
 }

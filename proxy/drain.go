@@ -28,6 +28,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.mu.Unlock()
 	defer close(s.stopped)
 	defer s.endCommands()
+	defer context.AfterFunc(ctx, s.cutOff)() // also those who wait to be welcome
 	for _, ln := range listeners {
 		for _, conn := range queued(ln) {
 			s.welcome(conn)
@@ -44,13 +45,18 @@ func (s *Server) Shutdown(ctx context.Context) error {
 }
 
 // drain waits until every agent has left, and closes the connections of those that do nothing. What is answered in the
-// meantime says that the connection will be closed. When ctx is done all are cut off.
+// meantime says that the connection will be closed. When ctx is done all are cut off, and have a moment to be told of.
 func (s *Server) drain(ctx context.Context) error {
 	resting := map[*agent]uint64{} // those that did nothing at the last look, and how many exchanges they had had
 	look := time.NewTicker(restFor)
 	for {
 		select {
 		case <-s.left:
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if s.cut {
+				return ctx.Err()
+			}
 			return nil
 		case <-look.C:
 			s.mu.Lock()
@@ -60,15 +66,24 @@ func (s *Server) drain(ctx context.Context) error {
 				a.leaveIfResting(resting)
 			}
 		case <-ctx.Done():
-			s.mu.Lock()
-			s.cut = true
-			agents := s.snapshot()
-			s.mu.Unlock()
-			for _, a := range agents {
-				a.abandon()
+			s.cutOff()
+			select {
+			case <-s.left:
+			case <-time.After(endWithin):
 			}
 			return ctx.Err()
 		}
+	}
+}
+
+// cutOff ends every connection, and serves nobody any more.
+func (s *Server) cutOff() {
+	s.mu.Lock()
+	s.cut = true
+	agents := s.snapshot()
+	s.mu.Unlock()
+	for _, a := range agents {
+		a.cutOff()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
@@ -32,10 +33,9 @@ func (l *slowListener) Close() error {
 
 var _ syscall.Conn = (*slowListener)(nil)
 
-// TestDrainServesTheQueue: who had connected when the program was told to stop is served, be it accepted or not, and told
-// that the connection is closed then.
-func TestDrainServesTheQueue(t *testing.T) {
-	s := New(Options{})
+// serveSlowly has a Server serve at a slowListener, and returns once it does.
+func serveSlowly(t *testing.T, s *Server) (*slowListener, <-chan error) {
+	t.Helper()
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -43,6 +43,19 @@ func TestDrainServesTheQueue(t *testing.T) {
 	ln := &slowListener{tcp.(*net.TCPListener), make(chan struct{})}
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ln) }()
+	for registered := false; !registered; runtime.Gosched() {
+		s.mu.Lock()
+		registered = len(s.listeners) == 1
+		s.mu.Unlock()
+	}
+	return ln, served
+}
+
+// TestDrainServesTheQueue: who had connected when the program was told to stop is served, be it accepted or not, and told
+// that the connection is closed then.
+func TestDrainServesTheQueue(t *testing.T) {
+	s := New(Options{})
+	ln, served := serveSlowly(t, s)
 	var conns []net.Conn
 	for range 20 {
 		conn, err := net.Dial("tcp", ln.Addr().String())
@@ -55,11 +68,6 @@ func TestDrainServesTheQueue(t *testing.T) {
 	}
 	for _, conn := range conns[1:] {
 		io.WriteString(conn, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
-	}
-	for registered := false; !registered; time.Sleep(time.Millisecond) {
-		s.mu.Lock()
-		registered = len(s.listeners) == 1
-		s.mu.Unlock()
 	}
 	done := make(chan error, 1)
 	go func() { done <- s.Shutdown(context.Background()) }()
@@ -139,4 +147,32 @@ func TestDrainAnyListener(t *testing.T) {
 		t.Error(conns)
 	}
 	ln.Close()
+}
+
+// TestDrainOfAQueueIsBounded: agents in the queue that find no place do not hold a Shutdown up beyond its time.
+func TestDrainOfAQueueIsBounded(t *testing.T) {
+	t.Parallel()
+	s := New(Options{Limits: Limits{Agents: 1}})
+	s.crowd.places <- struct{}{}
+	ln, served := serveSlowly(t, s)
+	for range 6 * minDoors { // each wave of those at the door takes a second and more
+		conn, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		io.WriteString(conn, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if err := s.Shutdown(ctx); err != context.DeadlineExceeded {
+		t.Error(err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
 }

@@ -350,6 +350,6 @@ func (x *exchange) refuseUpstream(err error) ending {
 	default:
 		return x.refuse(refuseUpstream.because(": %s", describe(err)))
 	}
-	x.event.Broken = "agent"
+	x.event.Broken = x.agent.breaker()
 	return closeAtOnce
 }

@@ -31,8 +31,8 @@ type Event struct {
 	Peer       net.Addr      // the agent
 
 	// Broken says why the answer has no clean end; it is empty where it has one. "upstream" and "agent" are who broke it;
-	// "reflection" is an answer that was broken off since it held a token, "proxy" a WebSocket that the proxy ended, or a
-	// defect of its own.
+	// "reflection" is an answer that was broken off since it held a token, "proxy" what the proxy cut at its own end, a
+	// WebSocket that it ended, or a defect of its own.
 	Broken string
 
 	// ForeignURLs is how many of the URLs that the route maps lead to no route of the table: they crossed as they were.

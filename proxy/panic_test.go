@@ -109,3 +109,28 @@ func TestPanicElsewhere(t *testing.T) {
 		}
 	}
 }
+
+// TestPanicAtTheDoor: a defect in turning an agent away costs its connection, and its place at the door is free again.
+func TestPanicAtTheDoor(t *testing.T) {
+	t.Parallel()
+	said := make(chan string, 9)
+	s := New(Options{Limits: Limits{Agents: 1}, Warn: func(line string) { said <- line }, Observer: func(*Event) { panic("a defect") }})
+	s.crowd.places <- struct{}{}
+	conn, agent := net.Pipe()
+	s.welcome(conn)
+	io.WriteString(agent, "GET / HTTP/1.1\r\n\r\n")
+	io.ReadFull(agent, make([]byte, len("HTTP/1.1 503 ")))
+	agent.Close()
+	<-said // that there is no place
+	if line := <-said; !strings.HasPrefix(line, "internal error (string)") {
+		t.Error(line)
+	}
+	for range cap(s.crowd.doors) {
+		s.crowd.doors <- struct{}{}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.agents) > 0 {
+		t.Error("the agent is counted")
+	}
+}

@@ -158,7 +158,7 @@ func (x *exchange) relay(up *upstreamConn) ending {
 	}
 	switch {
 	case !here:
-		x.event.Broken = "agent"
+		x.event.Broken = x.agent.breaker()
 		return closeAtOnce
 	case err != nil:
 		x.event.Broken = "upstream"

@@ -1,12 +1,17 @@
 package proxy
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -63,13 +68,18 @@ func TestCutOff(t *testing.T) {
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
 	ours, theirs := net.Pipe()
-	s.enter(newAgent(s, theirs))
+	a := newAgent(s, theirs)
+	s.enter(a)
+	go func() {
+		a.serve()
+		s.leave(a)
+	}()
 	if err := s.Shutdown(done); err != context.Canceled {
 		t.Errorf("%v", err)
 	}
 	late, server := net.Pipe()
 	s.welcome(server)
-	if !ended(ours) || !ended(late) || len(s.agents) != 1 {
+	if !ended(ours) || !ended(late) || len(s.agents) != 0 {
 		t.Error("somebody is served")
 	}
 }
@@ -165,5 +175,71 @@ func TestAgentsHost(t *testing.T) {
 		if a.calls([]byte(host)); a.host != want {
 			t.Errorf("%q: %q", host, a.host)
 		}
+	}
+}
+
+// TestCutIsObserved: when Shutdown has returned, whoever observes has been told of the exchanges that it cut, and by whom.
+func TestCutIsObserved(t *testing.T) {
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.(http.Flusher).Flush()
+		<-r.Context().Done()
+	}))
+	defer up.Close()
+	var told atomic.Int32
+	s := newServer(t, Options{Getenv: func(string) string { return "a-token" }, Observer: func(e *Event) {
+		if e.Broken != "proxy" {
+			t.Errorf("broken by %q", e.Broken)
+		}
+		time.Sleep(20 * time.Millisecond) // as an observer may that writes
+		told.Add(1)
+	}}, one("upstream", strconv.Quote(up.URL)))
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Serve(ln)
+	const agents = 10
+	for range agents {
+		conn, err := net.Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		io.WriteString(conn, "GET /a/ HTTP/1.1\r\nHost: h\r\n\r\n")
+		if _, err := io.ReadFull(conn, make([]byte, len("HTTP/1.1 200 OK"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Shutdown(ctx); err != context.Canceled || told.Load() != agents {
+		t.Errorf("%v; told of %d exchanges", err, told.Load())
+	}
+}
+
+// TestDrainLetsLinger: an agent that still sends what was refused is not cut off by a drain, and can read the refusal.
+func TestDrainLetsLinger(t *testing.T) {
+	t.Parallel()
+	s := New(Options{})
+	conn, agent := net.Pipe()
+	s.welcome(conn)
+	agent.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(agent, "POST /none HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n")
+	if resp, err := http.ReadResponse(bufio.NewReader(agent), nil); err != nil || resp.StatusCode != 404 {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.Shutdown(context.Background()) }()
+	tick := time.NewTicker(restFor / 4)
+	defer tick.Stop()
+	for range 12 {
+		<-tick.C
+		if _, err := agent.Write([]byte("more")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	agent.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

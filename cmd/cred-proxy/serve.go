@@ -131,20 +131,30 @@ func (p *program) drain(srv *proxy.Server, adm *admin.Admin, o *options, logs *l
 	notify(p.getenv, notifyStopping)
 	ctx, cancel := context.WithTimeout(context.Background(), o.drainDelay+o.drain)
 	defer cancel()
-	done := make(chan error)
-	time.AfterFunc(o.drainDelay, func() { done <- srv.Shutdown(ctx) })
+	done := make(chan error, 1)
+	go func() {
+		select {
+		case <-time.After(o.drainDelay):
+		case <-ctx.Done():
+		}
+		done <- srv.Shutdown(ctx)
+	}()
+	code := exitOK
 	for {
 		select {
 		case err := <-done:
-			if err != nil {
+			if err != nil && code == exitOK {
 				p.say("exchanges still under way after %v were cut", o.drain)
 			}
-			return exitOK
+			return code
 		case sig := <-signals:
 			switch {
-			case slices.Contains(stopSignals, sig):
+			case slices.Contains(stopSignals, sig) && code == exitOK:
 				p.say("second signal: exchanges under way are cut")
-				return exitFailed
+				code = exitFailed
+				cancel() // and not out at once: the logs are told of them
+			case slices.Contains(stopSignals, sig):
+				return code
 			case slices.Contains(reopenSignals, sig):
 				p.reopen(logs)
 			}
