@@ -21,6 +21,7 @@ type conn struct {
 	id     int
 	tcp    *net.TCPConn
 	nc     net.Conn // tcp, or the TLS connection over it
+	fault  *Fault   // that the connection meets; or nil
 	br     *bufio.Reader
 	served int
 
@@ -57,7 +58,8 @@ func (s *Server) accept(ln net.Listener) {
 			return
 		}
 		s.accepted++
-		c := &conn{s: s, id: s.accepted, tcp: tcp, nc: tcp}
+		// Here, so that connections meet faults in the order in which they are accepted.
+		c := &conn{s: s, id: s.accepted, tcp: tcp, nc: tcp, fault: s.faults.takeConnection()}
 		s.conns[c] = struct{}{}
 		s.wg.Add(1)
 		s.mu.Unlock()
@@ -83,19 +85,18 @@ func (c *conn) serve() {
 // open does all that comes before the first request, faults included.
 func (c *conn) open() bool {
 	c.br = bufio.NewReaderSize(c.tcp, 16<<10)
-	fault := c.s.faults.takeConnection()
-	if fault != nil && connectionFaults[fault.Kind] != nil {
-		c.s.logf("conn %d: %s", c.id, fault.Kind)
-		connectionFaults[fault.Kind](c, fault)
+	if c.fault != nil && connectionFaults[c.fault.Kind] != nil {
+		c.s.logf("conn %d: %s", c.id, c.fault.Kind)
+		connectionFaults[c.fault.Kind](c, c.fault)
 		return false
 	}
 	if c.s.opt.Plain {
 		return true
 	}
 	config := c.s.cert.good
-	if fault != nil {
+	if c.fault != nil {
 		var err error
-		if config, err = c.s.cert.config(fault); err != nil {
+		if config, err = c.s.cert.config(c.fault); err != nil {
 			c.s.logf("conn %d: %v", c.id, err)
 			return false
 		}
