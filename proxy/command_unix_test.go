@@ -163,10 +163,10 @@ func TestTokenStatusKeepsTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := c.TokenStatus(&c.Routes[1].Credentials[0], os.Getenv, true); s.State != "set" {
+	if s := c.TokenStatus(&c.Routes[1].Credentials[0], os.Getenv, 10*time.Second); s.State != "set" {
 		t.Errorf("%+v", s)
 	}
-	if s := c.TokenStatus(&c.Routes[0].Credentials[0], os.Getenv, true); s.State != "set" {
+	if s := c.TokenStatus(&c.Routes[0].Credentials[0], os.Getenv, 10*time.Second); s.State != "set" {
 		t.Errorf("%+v", s)
 	}
 }

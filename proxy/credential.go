@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"time"
 )
 
 // What a token becomes: the field that is injected, and how it is kept from being seen.
@@ -102,13 +103,13 @@ func (c *CredentialConfig) Line() string {
 	return c.line("<token>")
 }
 
-// TokenStatus reads a credential's token and returns whether it can be used. A command is run only if run is true.
-func (c *Config) TokenStatus(of *CredentialConfig, getenv func(string) string, run bool) TokenStatus {
+// TokenStatus reads a credential's token and returns whether it can be used. A command is run only if it is given time.
+func (c *Config) TokenStatus(of *CredentialConfig, getenv func(string) string, command time.Duration) TokenStatus {
 	v := of.Token.read(getenv)
-	if of.Token.Command != nil && run {
+	if of.Token.Command != nil && command > 0 {
 		secrets := map[string]bool{}
 		c.secretVariables(secrets)
-		v = of.Token.run(context.Background(), DefaultTimeouts.Command, commandEnv(secrets))
+		v = of.Token.run(context.Background(), command, commandEnv(secrets))
 	}
 	r := resolve(of, v)
 	return r.status()

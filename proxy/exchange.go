@@ -41,7 +41,7 @@ type exchange struct {
 	guard      *bodyGuard  // for those in the part of the request's body that is not there yet; nil: not looked at
 	masked     int         // tokens in the head of the response
 	screen     screen      // of its content
-	headBy     time.Time   // when a head of the response that has begun must be there
+	headBy     time.Time   // when the head of the response that has begun must be there
 	closing    bool        // the response says Connection: close
 	agentErr   error       // writing to the agent failed
 	mapped     bool        // the head of the response is that of a body in which URLs are mapped

@@ -34,9 +34,9 @@ var (
 // proxysOwn are the fields of a response that only the proxy may send, in lower case.
 var proxysOwn = []string{strings.ToLower(ErrorField), strings.ToLower(IDField), strings.ToLower(RedactedField)}
 
-// nameSet is a set of field names. An underscore in a name is taken for a hyphen: servers that make variables of names,
-// as CGI does, see no difference.
-type nameSet [256][]string // lower case, by hash
+// nameSet is a set of field names. Whatever sign there is in a name is taken for a hyphen: servers that make variables of
+// names, as CGI does, see no difference.
+type nameSet [256][]string // canonical names, by hash
 
 func newNameSet(names []string, more ...string) *nameSet {
 	var s nameSet
@@ -56,15 +56,19 @@ func nameHash(name []byte) byte {
 	return byte(n)*7 + nameByte[name[0]]*3 + nameByte[name[n-1]] + nameByte[name[n/2]]*5
 }
 
-// nameByte is how a byte of a name is compared: in lower case, an underscore as a hyphen.
+// nameByte is how a byte of a name is compared: in lower case, and a hyphen for whatever is no letter and no digit. Some
+// servers make an underscore of all of these in the names of variables.
 var nameByte = func() (t [256]byte) {
 	for i := range t {
-		t[i] = byte(i)
-		if 'A' <= i && i <= 'Z' {
-			t[i] += 'a' - 'A'
+		switch c := byte(i); {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+			t[i] = c
+		case 'A' <= c && c <= 'Z':
+			t[i] = c + 'a' - 'A'
+		default:
+			t[i] = '-'
 		}
 	}
-	t['_'] = '-'
 	return t
 }()
 

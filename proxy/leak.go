@@ -38,7 +38,7 @@ func (x *exchange) guardHead(t *table, path []byte) *Refusal {
 		return nil
 	}
 	if r := t.find(path); r != nil {
-		x.event.Route = r.Path
+		x.event.Route, x.shape = r.Path, r.shape.askedFor(&x.req)
 	}
 	x.event.Leaked = true
 	return x.srv.leaked(x.watch, secret, "the head", x.agent)

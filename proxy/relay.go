@@ -47,6 +47,7 @@ func (x *exchange) readResponse(up *upstreamConn) error {
 			}
 		}
 		up.rd.Consume(n)
+		x.headBy = time.Time{} // the next head has its own time
 	}
 }
 
@@ -363,6 +364,7 @@ func (x *exchange) readTrailer(up *upstreamConn) error {
 	for {
 		n, err := t.Parse(up.rd.Buffered(), x.srv.heads.down)
 		if err == http1.ErrIncomplete {
+			x.flush()
 			up.sock.readWithin(x.srv.timeouts.Silence)
 			if _, err := up.rd.Fill(); err != nil {
 				return err

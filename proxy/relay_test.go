@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"credproxy/proxy/http1"
 )
 
 // headsOf returns the heads that an agent is answered with when the upstream gives this answer, up to that of the final one.
@@ -128,5 +130,28 @@ func TestLeakIsObserved(t *testing.T) {
 			}
 		}
 		stop()
+	}
+}
+
+// TestHeadAfterInterim: the time in which a head must come that has begun to begins anew with each one.
+func TestHeadAfterInterim(t *testing.T) {
+	conn, agent := net.Pipe()
+	go io.Copy(io.Discard, agent)
+	ours, theirs := net.Pipe()
+	s := New(Options{})
+	up := &upstreamConn{sock: newSock(ours)}
+	up.rd = http1.NewReader(up.sock)
+	x := &exchange{agent: newAgent(s, conn), srv: s, heads: new(heads), route: oneRoute(t, ""), watch: new(watch)}
+	x.req.Minor = 1
+	go func() {
+		for _, part := range []string{"HTTP/1.1 102 Proc", "essing\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"} {
+			io.WriteString(theirs, part)
+		}
+	}()
+	if err := x.readResponse(up); err != nil || x.resp.Status != 200 {
+		t.Fatalf("%d, %v", x.resp.Status, err)
+	}
+	if !x.headBy.IsZero() {
+		t.Error("the interim response's time is the final one's")
 	}
 }

@@ -395,9 +395,11 @@ func (r *RouteConfig) compile() *rules {
 }
 
 // gitPatterns match the fetches of git, over its smart protocol and its dumb one, and of LFS, wherever the repository is.
+// The dumb one takes the files of the repository: an object is in one whose name is its hash, cut behind two digits, or in
+// one of a pack (gitrepository-layout(5)).
 func gitPatterns() (patterns []pattern) {
 	for _, path := range []string{"/**/info/refs", "/**/git-upload-pack", "/**/git-upload-archive", "/**/objects/info/**",
-		"/**/info/lfs/**"} {
+		"/**/objects/*/*", "/**/info/lfs/**"} {
 		patterns = append(patterns, newBuiltIn(`git is "none"`, Rule{Path: path}))
 	}
 	return patterns

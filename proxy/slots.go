@@ -1,9 +1,6 @@
 package proxy
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // slots are the fields in which clients and servers are known to put a credential. Whatever the agent puts there is
 // dropped, since it would be used beside the injected one, or in its place. Cookie is not among them: load balancers
@@ -29,9 +26,13 @@ var slots = []string{
 func isSlot(name string) bool { return slices.Contains(slots, canonicalName(name)) }
 
 // canonicalName is a field name as a server may see it that makes variables of names, as CGI does: case is of no
-// account, nor is whether a hyphen is an underscore.
+// account, nor is which sign stands where there is no letter or digit.
 func canonicalName(name string) string {
-	return strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	p := []byte(name)
+	for i, c := range p {
+		p[i] = nameByte[c]
+	}
+	return string(p)
 }
 
 // overrides are the fields that make some servers act on another method or another path than the request line has.

@@ -66,7 +66,7 @@ func (r *route) handshakeOn(q *http1.Request) (*handshake, *Refusal) {
 	return &handshake{}, refuseWebSocket.because(": %s", why)
 }
 
-// field returns the value of the last field with that name, hyphens or underscores in it, and how many there are.
+// field returns the value of the last field with that name, in whatever spelling, and how many there are.
 func field(fields []http1.Field, name string) (value []byte, n int) {
 	for i := range fields {
 		if f := &fields[i]; len(f.Name) == len(name) && sameName(f.Name, name) {

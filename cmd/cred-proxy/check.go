@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"credproxy/proxy"
 )
@@ -35,14 +36,18 @@ func (p *program) check(args []string) int {
 	}
 	config, err := proxy.LoadConfig(o.routes)
 	if err != nil {
-		return p.fail(err)
+		return p.failToLoad(err, tellUnknown)
+	}
+	var within time.Duration
+	if *run {
+		within = o.timeouts.Command
 	}
 	var remarks []string
 	w := tabwriter.NewWriter(p.stdout, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "PATH\tUPSTREAM\tHEADER\tTOKEN\tSTATE")
 	for _, r := range config.ByPrefix() {
 		for _, c := range r.Credentials {
-			token := config.TokenStatus(&c, p.getenv, *run)
+			token := config.TokenStatus(&c, p.getenv, within)
 			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", r.Path, r.Upstream, c.Line(), token.Source, state(token))
 			remarks = append(remarks, remarksOn(r.Path, &c.Token, token)...)
 		}

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strconv"
@@ -138,6 +139,14 @@ func (p *program) watchVariables() (tell func()) {
 			}
 		}
 	}
+}
+
+// failToLoad says why there are no routes. If there is no file, the variable that names it may be misspelt.
+func (p *program) failToLoad(err error, tellUnknown func()) int {
+	if errors.Is(err, fs.ErrNotExist) {
+		tellUnknown()
+	}
+	return p.fail(err)
 }
 
 // usageError is an error of the command line; any other is the environment's.

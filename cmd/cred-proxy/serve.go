@@ -55,7 +55,7 @@ func (p *program) serve(args []string) int {
 	}
 	srv = proxy.New(srvOptions)
 	if err := srv.LoadFile(o.routes); err != nil {
-		return p.fail(err)
+		return p.failToLoad(err, tellUnknown)
 	}
 	tellUnknown()
 	doors, err := o.doors(p.getenv)
