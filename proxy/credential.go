@@ -19,8 +19,8 @@ type Secret struct{ p *string }
 // NewSecret returns a Secret of s.
 func NewSecret(s string) Secret { return Secret{&s} }
 
-// reveal returns the secret itself. Its only uses are the bytes sent to an upstream and the check that nothing said
-// contains it.
+// reveal returns the secret itself: for the bytes sent to an upstream, for what is looked for in all that passes, for the
+// hashes of client tokens; and for `env` to print these, which the sandbox is to have.
 func (s Secret) reveal() string {
 	if s.p == nil {
 		return ""

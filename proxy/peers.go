@@ -73,7 +73,7 @@ func peerOf(conn net.Conn) net.Addr {
 	return conn.RemoteAddr()
 }
 
-// refusePeer says no to a connection from elsewhere, without reading from it. Only so many are told at a time; the others
+// refusePeer says no to a connection from elsewhere, before it reads from it. Only so many are told at a time; the others
 // are closed.
 func (s *Server) refusePeer(conn net.Conn) {
 	if s.crowd.toldPeer.now() {

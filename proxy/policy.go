@@ -6,7 +6,8 @@ import (
 	"credproxy/proxy/http1"
 )
 
-// What is refused on every route: other methods, paths that lead elsewhere, git push, bodies without a length.
+// What is refused on every route: other methods, paths that lead elsewhere, git push, bodies whose length is not clear; and
+// chunked ones, unless the route streams them.
 
 // methods are the methods that are forwarded; everything else is 501, as the Python program answered that this one
 // replaces.

@@ -50,7 +50,7 @@ type Timeouts struct {
 	TLS      time.Duration // the TLS handshake and CONNECT; 10 s
 	Response time.Duration // from the end of the request to the head of the response; 300 s: a model may think
 	Silence  time.Duration // in the middle of a body, either way; 300 s
-	Head     time.Duration // from the first byte of a request to the end of its head; 10 s
+	Head     time.Duration // from the first byte of a request to the end of its head, and for the first one at all; 10 s
 	Idle     time.Duration // between two requests of an agent; 120 s
 	Command  time.Duration // for a command that prints a token; 10 s
 }

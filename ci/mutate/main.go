@@ -27,8 +27,8 @@
 // All mutants are compiled into one copy of the module (see rewrite.go and package mutant), and one is chosen for each
 // run by a file beside the binaries, so nothing is built again. First each test, and each scenario, is run alone, which
 // tells how long it takes and which mutants it reaches. Then the tests that reach a mutant are run until one fails, those
-// of its own package and those that promise most first: quick ones in a first round over all mutants, the others in a
-// second one; a scenario must fail twice. A run that takes five times as long as without a mutant, and ten seconds,
+// of its own package and those that promise most first: for a few seconds in a first round over all mutants, for longer in
+// each further one; a scenario must fail twice. A run that takes five times as long as without a mutant, and ten seconds,
 // counts as killed by time.
 // Each worker has a network of its own, if it may: some mutants listen where they should not.
 // Sometimes tests are run without a mutant in between, to see that it is not the machine that kills. The order of the
@@ -166,14 +166,16 @@ func run(o options) error {
 	}
 	judged := make(chan error, 1)
 	go func() {
-		first := todo()
-		fmt.Printf("%d mutants to try\n", len(first))
-		if err := j.round(workers, first, 3*time.Second); err != nil {
-			judged <- err
-			return
+		for _, budget := range []time.Duration{3 * time.Second, 12 * time.Second, 48 * time.Second, time.Hour} {
+			mutants := todo()
+			fmt.Printf("%d mutants to try, each for %v\n", len(mutants), budget)
+			if err := j.round(workers, mutants, budget); err != nil {
+				judged <- err
+				return
+			}
+			o.again = false
 		}
-		o.again = false
-		judged <- j.round(workers, todo(), time.Hour)
+		judged <- nil
 	}()
 	tick := time.NewTicker(20 * time.Second)
 	defer tick.Stop()
@@ -188,7 +190,7 @@ func run(o options) error {
 			done = true
 		case <-tick.C:
 		}
-		if _, err := report(o.out, t.mutants, equivalents, j); err != nil {
+		if err := report(o.out, t.mutants, equivalents, j); err != nil {
 			return err
 		}
 	}

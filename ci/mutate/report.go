@@ -124,8 +124,8 @@ func survivors(w io.Writer, mutants []*Mutant, equivalents map[string]equivalent
 	return n
 }
 
-// report writes a file per package into dir, and returns how many mutants are left.
-func report(dir string, mutants []*Mutant, equivalents map[string]equivalent, j *judge) (n int, err error) {
+// report writes a file per package into dir.
+func report(dir string, mutants []*Mutant, equivalents map[string]equivalent, j *judge) error {
 	for _, pkg := range packages {
 		var of []*Mutant
 		for _, m := range mutants {
@@ -138,14 +138,14 @@ func report(dir string, mutants []*Mutant, equivalents map[string]equivalent, j 
 		}
 		var b bytes.Buffer
 		table(&b, []string{pkg}, of, equivalents, j)
-		n += survivors(&b, of, equivalents, j, lived, uncovered, open)
+		survivors(&b, of, equivalents, j, lived, uncovered, open)
 		file := filepath.Join(dir, strings.ReplaceAll(pkg, "/", "-")+".txt")
 		if err := os.WriteFile(file+".new", b.Bytes(), 0o666); err != nil {
-			return n, err
+			return err
 		}
 		if err := os.Rename(file+".new", file); err != nil {
-			return n, err
+			return err
 		}
 	}
-	return n, nil
+	return nil
 }

@@ -35,15 +35,20 @@ func (p *program) serveAdmin(a *admin.Admin, o *options, agents []door) error {
 		return fmt.Errorf("admin: %w", err)
 	}
 	said, _ := boundTo(ln, o.admin)
-	if tcp, ok := ln.Addr().(*net.TCPAddr); ok {
+	p.sayAdmin(ln.Addr(), said)
+	go a.Serve(ln) // until it is closed: what passes, such as too few descriptors, net/http waits for
+	return nil
+}
+
+// sayAdmin says where the operator's port is, and what that means where others can reach it.
+func (p *program) sayAdmin(addr net.Addr, said string) {
+	if tcp, ok := addr.(*net.TCPAddr); ok {
 		said = "http://" + said + "/"
 		if !tcp.IP.IsLoopback() {
-			p.say("admin: whoever can reach %s sees the method and the path of every exchange: keep agents away from it", ln.Addr())
+			p.say("admin: whoever can reach %s sees the method and the path of every exchange: keep agents away from it", addr)
 		}
 	}
 	p.say("admin on %s", said)
-	go a.Serve(ln) // until it is closed: what passes, such as too few descriptors, net/http waits for
-	return nil
 }
 
 // apart says what is wrong with an address for operators if it is also one for agents, or none.

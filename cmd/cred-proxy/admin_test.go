@@ -128,3 +128,24 @@ func TestApart(t *testing.T) {
 		}
 	}
 }
+
+// TestSayAdmin: where others can reach the operator's port, stderr says so.
+func TestSayAdmin(t *testing.T) {
+	const warning = "cred-proxy: admin: whoever can reach %s sees the method and the path of every exchange: keep agents away from it\n"
+	for _, test := range []struct {
+		addr       net.Addr
+		said, want string
+	}{
+		{&net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9100}, "127.0.0.1:9100", "cred-proxy: admin on http://127.0.0.1:9100/\n"},
+		{&net.TCPAddr{IP: net.IPv6loopback, Port: 9100}, "localhost:9100", "cred-proxy: admin on http://localhost:9100/\n"},
+		{&net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 9100}, "10.0.0.1:9100", fmt.Sprintf(warning, "10.0.0.1:9100") + "cred-proxy: admin on http://10.0.0.1:9100/\n"},
+		{&net.TCPAddr{IP: net.IPv6zero, Port: 9100}, ":9100", fmt.Sprintf(warning, "[::]:9100") + "cred-proxy: admin on http://:9100/\n"},
+		{&net.UnixAddr{Name: "/run/a.sock", Net: "unix"}, "unix:/run/a.sock", "cred-proxy: admin on unix:/run/a.sock\n"},
+	} {
+		var stderr strings.Builder
+		(&program{stderr: &stderr}).sayAdmin(test.addr, test.said)
+		if stderr.String() != test.want {
+			t.Errorf("%v: %q", test.addr, stderr.String())
+		}
+	}
+}

@@ -133,7 +133,7 @@ func (l *loaded) work(addr string, keep bool, stop <-chan struct{}) {
 			kept = bufio.NewReadWriter(bufio.NewReader(conn), bufio.NewWriter(conn))
 		}
 		conn.SetDeadline(time.Now().Add(patience))
-		stays, touched, err := askAgain(kept, keep)
+		stays, touched, err := oneMore(kept, keep)
 		switch {
 		case err == nil:
 			l.done.Add(1)
@@ -154,8 +154,9 @@ func (l *loaded) fail(err error) {
 	l.first.CompareAndSwap(nil, err.Error())
 }
 
-// askAgain sends a request, and the next one. touched says that something came back.
-func askAgain(rw *bufio.ReadWriter, keep bool) (stays, touched bool, err error) {
+// oneMore sends a request and reads its answer. stays says that the connection can take another one, touched that something
+// came back.
+func oneMore(rw *bufio.ReadWriter, keep bool) (stays, touched bool, err error) {
 	end := ""
 	if !keep {
 		end = "Connection: close\r\n"

@@ -25,9 +25,7 @@ func (s *Secret) patterns() (p []string) {
 	}
 	p = appendWritings(p, s.Token)
 	if s.Username != nil {
-		value := strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(s.whole())), "=")
-		p = appendWritings(p, value)
-		p = append(p, alphabets(value)...)
+		p = appendWritings(p, base64.RawStdEncoding.EncodeToString([]byte(s.whole())))
 	}
 	if pair := s.pair(); pair != nil {
 		p = append(p, pair.patterns()...)
