@@ -59,3 +59,17 @@ func TestCommandAfterTheEnd(t *testing.T) {
 		t.Error("the server is locked")
 	}
 }
+
+// TestCommandComplains: of a command that fails again and again in the same way the operator is told once.
+func TestCommandComplains(t *testing.T) {
+	var told []string
+	s := New(Options{Warn: func(line string) { told = append(told, line) }})
+	src := &source{TokenSource: TokenSource{Command: []string{"gh"}, TTL: time.Hour}, command: new(command)}
+	src.value = tokenValue{state: tokenSet, token: NewSecret("a-token")}
+	for _, problem := range []string{"exit status 1", "exit status 1", "exit status 2", "exit status 2", "exit status 1"} {
+		s.ran(src, src.not(tokenInvalid, "has failed: %s", problem), time.Now())
+	}
+	if len(told) != 3 {
+		t.Errorf("told %q", told)
+	}
+}

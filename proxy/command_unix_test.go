@@ -4,6 +4,7 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -152,6 +153,16 @@ func TestRenewalOfWhatIsGone(t *testing.T) {
 		t.Errorf("%q", injected(s))
 	}
 	s.Shutdown(context.Background())
+}
+
+// TestCommandPrintsMuch: a token may be as long as one of a file, and no longer.
+func TestCommandPrintsMuch(t *testing.T) {
+	for more, want := range map[int]tokenState{0: tokenSet, 1: tokenInvalid} {
+		src := TokenSource{Command: []string{"sh", "-c", fmt.Sprintf(`head -c %d /dev/zero | tr '\0' x`, maxToken+more)}}
+		if v := src.run(t.Context(), 10*time.Second, os.Environ()); v.state != want {
+			t.Errorf("%d bytes: %s, %s", maxToken+more, v.state, v.problem)
+		}
+	}
 }
 
 // TestTokenStatusKeepsTokens: a command that is run for its status is given no token of another source.

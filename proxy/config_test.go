@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -82,6 +83,7 @@ func TestConfigErrors(t *testing.T) {
 		{one("auth_scheme", `null`), []string{`f: routes[0] "/a/": auth_scheme: must be a string (got null)`}},
 		{one("token_env", `""`), []string{`f: routes[0] "/a/": token_env: must be a non-empty string`}},
 		{one("token_env", `"A=B"`), []string{`f: routes[0] "/a/": token_env: byte '=' cannot stand in the name of a variable`}},
+		{one("token_env", `"A\u007f"`), []string{`f: routes[0] "/a/": token_env: byte '\x7f' cannot stand in the name of a variable`}},
 		{one("token_env", ``), []string{`f: routes[0] "/a/": token_env: missing`}},
 		{one("token_env", `"T", "auth_header": "te"`), []string{`f: routes[0] "/a/": auth_header: "te" is the proxy's own: it frames the message or belongs to the connection`}},
 		{one("token_env", `"T", "username": "a"`), []string{`f: routes[0] "/a/": username: goes with the auth_scheme "Basic" alone`}},
@@ -290,5 +292,14 @@ func TestMapURLsKey(t *testing.T) {
 func TestMintingEverywhere(t *testing.T) {
 	if names, rules := oneRoute(t, `"deny_minting": true`).Minting(); len(names) != len(services) || len(rules) == 0 {
 		t.Errorf("%q, %v", names, rules)
+	}
+}
+
+// TestVariableNames: a variable may have any visible ASCII in its name that is no equals sign.
+func TestVariableNames(t *testing.T) {
+	for _, name := range []string{"!", "A~", "a.b-c"} {
+		if _, err := ParseConfig("f", []byte(one("token_env", strconv.Quote(name)))); err != nil {
+			t.Error(err)
+		}
 	}
 }

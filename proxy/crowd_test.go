@@ -141,6 +141,18 @@ func TestTurnedAwayIsForgotten(t *testing.T) {
 	}
 }
 
+// TestSilentAtTheDoor: who says nothing where there is no place is closed.
+func TestSilentAtTheDoor(t *testing.T) {
+	t.Parallel()
+	s := New(Options{Limits: Limits{Agents: 1}})
+	s.crowd.places <- struct{}{}
+	conn, agent := net.Pipe()
+	s.welcome(conn)
+	if !ended(agent) {
+		t.Error("it stays")
+	}
+}
+
 // closing tells of a connection that is closed.
 type closing struct {
 	net.Conn

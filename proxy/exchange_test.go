@@ -3,10 +3,15 @@ package proxy
 import (
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"credproxy/proxy/http1"
 )
 
 // TestDeafAgent: an agent that sends request after request and takes no answer is given up with the first one, of which it
@@ -69,5 +74,81 @@ func TestDeafToInterim(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("it waits for the upstream")
+	}
+}
+
+// TestDeafToContinue: an agent that does not even take the word to go on is given up.
+func TestDeafToContinue(t *testing.T) {
+	t.Parallel()
+	told := make(chan Event, 1)
+	s := newServer(t, Options{Timeouts: Timeouts{Silence: 50 * time.Millisecond}, Observer: func(e *Event) { told <- *e },
+		Getenv: func(string) string { return "a-token" }}, one("upstream", strconv.Quote("http://"+answers(t, ""))))
+	conn, agent := net.Pipe()
+	defer agent.Close()
+	s.welcome(conn)
+	io.WriteString(agent, "POST /a/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
+	select {
+	case <-told:
+	case <-time.After(10 * time.Second):
+		t.Error("it is waited for")
+	}
+}
+
+// refusing is a connection that looks fine and takes nothing.
+type refusing struct{ net.Conn }
+
+func (refusing) Write([]byte) (int, error) { return 0, syscall.EPIPE }
+
+// TestUntouched: a request of which a kept connection has taken nothing goes over a new one, whatever its method.
+func TestUntouched(t *testing.T) {
+	s := newServer(t, Options{Getenv: func(string) string { return "a-token" }},
+		one("upstream", strconv.Quote("http://"+answers(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))))
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	kept := &upstreamConn{upstream: s.table.Load().byPath["/a/"].upstream, sock: newSock(refusing{ours})}
+	kept.rd = http1.NewReader(kept.sock)
+	kept.upstream.put(kept)
+	addr, _ := serve(t, s)
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+	if got, err := io.ReadAll(conn); !strings.HasPrefix(string(got), "HTTP/1.1 200 ") {
+		t.Errorf("%q, %v", got, err)
+	}
+	if !ended(theirs) {
+		t.Error("the kept connection was not tried")
+	}
+}
+
+// TestLastByte: the last byte of a body is sent also if it comes alone.
+func TestLastByte(t *testing.T) {
+	head, body := make(chan bool, 1), make(chan string, 1)
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		head <- true
+		p, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		body <- string(p)
+	}))
+	defer up.Close()
+	addr, _ := serve(t, newServer(t, Options{Getenv: func(string) string { return "a-token" }}, one("upstream", strconv.Quote(up.URL))))
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhell")
+	<-head
+	io.WriteString(conn, "o")
+	io.ReadAll(conn)
+	conn.Close()
+	if got := <-body; got != "hello" {
+		t.Errorf("%q", got)
 	}
 }

@@ -353,3 +353,13 @@ func sendInPieces(conn net.Conn, bodies <-chan string) {
 		}
 	}
 }
+
+// TestEndsBase: a base URL ends before what no segment or host can go on with.
+func TestEndsBase(t *testing.T) {
+	for c := range 256 {
+		on := '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || strings.ContainsRune("!$%+-.:=@_~", rune(c)) || c > 0x7f
+		if endsBase(byte(c)) == on {
+			t.Errorf("%q ends one: %v", rune(c), !on)
+		}
+	}
+}

@@ -73,3 +73,11 @@ func TestMemoryOfDefaults(t *testing.T) {
 		t.Errorf("%d, want %d", got, want)
 	}
 }
+
+// TestDescriptorsAreCounted: two for each agent, one for each that waits, and what else is open.
+func TestDescriptorsAreCounted(t *testing.T) {
+	l := Limits{Agents: 2000}
+	if got, want := l.Descriptors(), uint64(2*2000+maxDoors+l.kept()+otherDescriptors); got != want {
+		t.Errorf("%d, want %d", got, want)
+	}
+}

@@ -88,3 +88,15 @@ func TestLogTo(t *testing.T) {
 		t.Errorf("%q, want %q", line.String(), want)
 	}
 }
+
+// TestIDs: exchanges have IDs of their own, never zero.
+func TestIDs(t *testing.T) {
+	s := New(Options{Observer: func(*Event) {}})
+	ids := map[ID]bool{}
+	for range 100 {
+		ids[s.newEvent(nil).ID] = true
+	}
+	if len(ids) != 100 || ids[0] {
+		t.Errorf("%d IDs of 100 exchanges", len(ids))
+	}
+}

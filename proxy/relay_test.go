@@ -155,3 +155,33 @@ func TestHeadAfterInterim(t *testing.T) {
 		t.Error("the interim response's time is the final one's")
 	}
 }
+
+// TestTrailerHasItsTime: a trailer section may come later than the beginning of a token before it is held.
+func TestTrailerHasItsTime(t *testing.T) {
+	end := make(chan bool)
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\nthe-real\r\n")
+		<-end
+		io.WriteString(conn, "0\r\nX-Su")
+		<-time.After(3 * heldFor) // it is the time that is tested
+		io.WriteString(conn, "m: y\r\n\r\n")
+	}))
+	defer up.Close()
+	addr, _ := serve(t, newServer(t, Options{Getenv: func(string) string { return "the-real-token" }}, one("upstream", strconv.Quote(up.URL))))
+	resp, err := http.Get("http://" + addr + "/a/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer http.DefaultClient.CloseIdleConnections()
+	defer resp.Body.Close()
+	close(end)
+	if p, err := io.ReadAll(resp.Body); string(p) != "the-real" || err != nil || resp.Trailer.Get("X-Sum") != "y" {
+		t.Errorf("%q, %v, %v", p, err, resp.Trailer)
+	}
+}

@@ -178,3 +178,16 @@ func TestLengthIsNoReflection(t *testing.T) {
 		t.Errorf("trailer section: %v", err)
 	}
 }
+
+// TestScreenLetsGo: what turns out to be no token is not held any longer.
+func TestScreenLetsGo(t *testing.T) {
+	body, _ := bodyOf(t, 2, nil, nil, nil)
+	s := screen{stream: redact.Stream{M: redact.New([]redact.Secret{{Token: "the-real/token+1"}})}, body: body}
+	p := []byte("the-real")
+	if s.look(p, len(p)); s.held != len(p) {
+		t.Fatalf("%d bytes are held", s.held)
+	}
+	if p = append(p, " thing"...); s.look(p, len(" thing")) != 0 || s.held > 0 {
+		t.Errorf("%d bytes are held", s.held)
+	}
+}

@@ -64,7 +64,7 @@ func TestServeUntilClosed(t *testing.T) {
 
 // TestCutOff: who connects when all have been cut off is not served.
 func TestCutOff(t *testing.T) {
-	s := New(Options{})
+	s := New(Options{Timeouts: Timeouts{Head: time.Minute}})
 	done, cancel := context.WithCancel(t.Context())
 	cancel()
 	ours, theirs := net.Pipe()
@@ -135,10 +135,18 @@ func TestAcceptFails(t *testing.T) {
 	for len(told) > 0 {
 		<-told
 	}
+	resting, other := net.Pipe()
+	a := newAgent(s, other)
+	a.restful.Store(true)
+	s.enter(a)
 	go func() { served <- s.Serve(&failing{ln, []error{errors.New("too many open files")}}) }()
 	if got := <-told; got != "accept: too many open files" {
 		t.Errorf("told %q", got)
 	}
+	if !ended(resting) {
+		t.Error("who does nothing keeps its descriptor")
+	}
+	s.leave(a)
 	conn, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)

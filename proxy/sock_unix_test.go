@@ -437,3 +437,17 @@ func TestAliveCutOff(t *testing.T) {
 		t.Error("it is alive")
 	}
 }
+
+// TestCorkFails: what cannot be sent of what was collected is an error of the next write.
+func TestCorkFails(t *testing.T) {
+	conn, _ := net.Pipe()
+	s := newSock(refusing{conn})
+	s.cork()
+	p := make([]byte, cap(s.corked))
+	if n, err := s.Write(p); n != len(p) || err != nil {
+		t.Fatalf("%d, %v", n, err)
+	}
+	if n, err := s.Write(p[:1]); n != 0 || err != syscall.EPIPE {
+		t.Errorf("%d, %v", n, err)
+	}
+}

@@ -1,7 +1,14 @@
 package proxy
 
 import (
+	"errors"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -32,5 +39,67 @@ func TestUploadCounts(t *testing.T) {
 	go agent.Write([]byte("hello"))
 	if err := u.fill(); err != nil || u.got != 15 || u.waited <= time.Second {
 		t.Errorf("%d bytes in %v, %v", u.got, u.waited, err)
+	}
+}
+
+// TestUploadFinishes: a request is sent if all of it was read and written, and the upstream's connection serves on only then.
+func TestUploadFinishes(t *testing.T) {
+	for _, test := range []struct {
+		agentErr, upstreamErr error
+		left                  int64
+		want                  bool
+	}{
+		{nil, nil, 0, true}, {io.EOF, nil, 0, false}, {nil, io.EOF, 0, false}, {nil, nil, 1, false},
+	} {
+		conn, _ := net.Pipe()
+		other, _ := net.Pipe()
+		u := &upload{agent: newAgent(New(Options{}), conn), up: &upstreamConn{sock: newSock(other)}, done: make(chan struct{}),
+			agentErr: test.agentErr, upstreamErr: test.upstreamErr}
+		u.left.Store(test.left)
+		close(u.done)
+		if got := u.finish(); got != test.want {
+			t.Errorf("%+v: %v", test, got)
+		}
+	}
+}
+
+// TestUploadStops: when the upstream takes no more nothing more is read of the agent.
+func TestUploadStops(t *testing.T) {
+	conn, agent := net.Pipe()
+	defer agent.Close()
+	other, _ := net.Pipe()
+	c := refusing{other}
+	up := &upstreamConn{sock: newSock(c)}
+	u := startUpload(newAgent(New(Options{}), conn), up, 10, nil, nil)
+	io.WriteString(agent, "hello")
+	select {
+	case <-u.done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it goes on")
+	}
+	if u.left.Load() != 5 || !errors.Is(u.upstreamErr, syscall.EPIPE) || u.agentErr != nil {
+		t.Errorf("%d bytes left, %v, %v", u.left.Load(), u.upstreamErr, u.agentErr)
+	}
+}
+
+// TestResponseTimeBeginsWithTheEnd: the time for an answer does not begin while the agent still sends.
+func TestResponseTimeBeginsWithTheEnd(t *testing.T) {
+	t.Parallel()
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) }))
+	defer up.Close()
+	const within = 200 * time.Millisecond
+	addr, _ := serve(t, newServer(t, Options{Timeouts: Timeouts{Response: within}, Getenv: func(string) string { return "a-token" }},
+		one("upstream", strconv.Quote(up.URL))))
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	io.WriteString(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhell")
+	<-time.After(2 * within) // it is the time that is tested
+	io.WriteString(conn, "o")
+	if got, err := io.ReadAll(conn); !strings.HasPrefix(string(got), "HTTP/1.1 200 ") {
+		t.Errorf("%q, %v", got, err)
 	}
 }

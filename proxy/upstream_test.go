@@ -352,3 +352,22 @@ func TestShutdownLeavesNothing(t *testing.T) {
 		t.Error("it is open")
 	}
 }
+
+// TestAliveWithoutDescriptor: a kept connection that is not the kernel's is seen to be open without anything that comes.
+func TestAliveWithoutDescriptor(t *testing.T) {
+	ours, theirs := net.Pipe()
+	c := &upstreamConn{sock: newSock(ours)}
+	c.rd = http1.NewReader(c.sock)
+	alive := make(chan bool, 2)
+	go func() { alive <- c.alive(); theirs.Close(); alive <- c.alive() }()
+	for _, want := range []bool{true, false} {
+		select {
+		case got := <-alive:
+			if got != want {
+				t.Errorf("alive: %v", got)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("it waits")
+		}
+	}
+}

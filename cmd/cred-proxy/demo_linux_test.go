@@ -30,6 +30,9 @@ func TestDemoInColour(t *testing.T) {
 		if got := strings.Contains(text, "\x1b["); got != test.colour {
 			t.Errorf("%s: in colour is %v, want %v: %q", test.env, got, test.colour, text)
 		}
+		if got := strings.Contains(text, "Authorization: \x1b[32mBearer "+demoToken+"\x1b[0m"); got != test.colour {
+			t.Errorf("%s: the credential that is injected is in green: %v: %q", test.env, got, text)
+		}
 	}
 }
 

@@ -519,3 +519,13 @@ func TestPair(t *testing.T) {
 		}
 	}
 }
+
+// TestHalfAnEscape: what only looks like an escape takes nothing away from the token behind it.
+func TestHalfAnEscape(t *testing.T) {
+	m := New([]Secret{{Token: "zebra-token-1234"}})
+	for _, text := range []string{`\u006zebra\u002dtoken-1234`, `\u00zzebra\u002dtoken-1234`, `%2zebra%2dtoken-1234`, `%zebra%2dtoken-1234`} {
+		if p := []byte(text); m.Mask(p) != 1 {
+			t.Errorf("%s: %s", text, p)
+		}
+	}
+}
