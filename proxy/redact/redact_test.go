@@ -252,9 +252,11 @@ func TestOverlaps(t *testing.T) {
 func TestBesideEscapes(t *testing.T) {
 	for _, token := range tokens {
 		for name, w := range writings(token, "me") {
+			var text strings.Builder
 			for _, quote := range []string{"%22", `\u0022`, "%7B%22a%22%3A%22", `{\"a\":\"`, "%00%2", `\n`} {
-				check(t, []Secret{{Token: token, Username: user("me")}}, []byte("a"+quote+w+quote+"z"), uint64(len(name)))
+				text.WriteString("a" + quote + w + quote + "z ")
 			}
+			check(t, []Secret{{Token: token, Username: user("me")}}, []byte(text.String()), uint64(len(name)))
 		}
 	}
 	for _, text := range []string{"%41%62cdefgh", `\u0041\u0062cdefgh`} { // nor is half of it
