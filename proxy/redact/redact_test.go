@@ -531,3 +531,20 @@ func TestHalfAnEscape(t *testing.T) {
 		}
 	}
 }
+
+// TestBetweenBytes: a token is found wherever it stands between bytes that are not ASCII, however few there are.
+func TestBetweenBytes(t *testing.T) {
+	const text = "zebra-token-1234-of-the-route-and-more"
+	for n := Shortest; n <= len(text); n++ {
+		token := text[:n]
+		m := New([]Secret{{Token: token}})
+		for before := range 20 {
+			for behind := range 20 {
+				p := []byte(strings.Repeat("\xff", before) + token + strings.Repeat("\xff", behind))
+				if m.Mask(p) != 1 {
+					t.Fatalf("%d bytes between %d and %d", n, before, behind)
+				}
+			}
+		}
+	}
+}
