@@ -1,10 +1,13 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -53,4 +56,33 @@ func isCommand(name string) bool {
 		}
 	}
 	return false
+}
+
+// TestDeployedAgents: the agents of ci/deploy have the environment that `cred-proxy env` prints for their routes.
+func TestDeployedAgents(t *testing.T) {
+	for _, test := range []struct{ routes, url, file, form string }{
+		{"compose/routes.json", "http://cred-proxy:9099", "compose.yaml", "\n      %s: %s\n"},
+		{"kubernetes/routes/routes.json", "http://127.0.0.1:9099", "kubernetes/overlays/sidecar/agent.yaml", "\n            - {name: %s, value: %s}\n"},
+	} {
+		deploy := filepath.Join("..", "..", "ci", "deploy")
+		text, err := os.ReadFile(filepath.Join(deploy, test.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var stdout, stderr strings.Builder
+		routes := map[string]string{"CRED_PROXY_ROUTES": filepath.Join(deploy, test.routes)}
+		if code := run([]string{"env", "-format", "json", "-url", test.url}, func(name string) string { return routes[name] }, &stdout, &stderr); code != exitOK {
+			t.Fatal(stderr.String())
+		}
+		var printed struct{ Env, Files map[string]string }
+		if err := json.Unmarshal([]byte(stdout.String()), &printed); err != nil || len(printed.Env) == 0 || len(printed.Files) > 0 {
+			t.Fatalf("%v: %s", err, stdout.String())
+		}
+		for name, value := range printed.Env {
+			plain, quoted := fmt.Sprintf(test.form, name, value), fmt.Sprintf(test.form, name, strconv.Quote(value))
+			if !strings.Contains(string(text), plain) && !strings.Contains(string(text), quoted) {
+				t.Errorf("%s: want %s", test.file, quoted)
+			}
+		}
+	}
 }
