@@ -54,7 +54,10 @@ func (p *program) serve(args []string) int {
 		defer adm.Close()
 	}
 	srv = proxy.New(srvOptions)
-	if err := srv.LoadFile(o.routes); err != nil {
+	switch err := loadFirst(srv, o.routes, signals); {
+	case err == errStopped:
+		return exitOK
+	case err != nil:
 		return p.failToLoad(err, tellUnknown)
 	}
 	tellUnknown()
@@ -106,6 +109,34 @@ func (p *program) serve(args []string) int {
 				p.reopen(logs)
 			default:
 				return p.drain(srv, adm, o, logs, signals)
+			}
+		}
+	}
+}
+
+// errStopped says that the program was told to stop before it served.
+var errStopped = errors.New("stopped")
+
+// loadFirst loads the routes, which can take as long as commands that print tokens, unless a signal says that nobody wants
+// them any more. Of other signals the last one waits until they are there.
+func loadFirst(srv *proxy.Server, file string, signals chan os.Signal) error {
+	loaded := make(chan error, 1)
+	go func() { loaded <- srv.LoadFile(file) }()
+	var later os.Signal
+	for {
+		select {
+		case err := <-loaded:
+			if later != nil {
+				select {
+				case signals <- later:
+				default: // there are more
+				}
+			}
+			return err
+		case sig := <-signals:
+			if later = sig; slices.Contains(stopSignals, sig) {
+				srv.Shutdown(context.Background()) // which ends the commands
+				return errStopped
 			}
 		}
 	}

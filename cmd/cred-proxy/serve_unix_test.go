@@ -1,0 +1,48 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestStopWhileStarting: told to stop while a command is to print its token, the program ends, and the command with it.
+func TestStopWhileStarting(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "started")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	routes := `{"routes": [{"path": "/a/", "upstream": "https://a.test", "auth_scheme": "", "token_command": ["sh", "-c", "echo $$ >started; exec sleep 1h"]}]}`
+	if err := os.WriteFile(filepath.Join(dir, "routes.json"), []byte(routes), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := launch(dir, append(os.Environ(), "CRED_PROXY_ROUTES=routes.json", "CRED_PROXY_BIND=127.0.0.1", "CRED_PROXY_PORT=0",
+		"CRED_PROXY_COMMAND_TIMEOUT=1h"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.stop()
+	pid, err := os.ReadFile(fifo) // once the command runs
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code, err := p.wait(); code != exitOK || err != nil {
+		t.Errorf("exit code %d, %v", code, err)
+	}
+	if said := p.stderr.String(); strings.Contains(said, "listening") {
+		t.Error(said)
+	}
+	if _, err := os.Stat("/proc/" + strings.TrimSpace(string(pid))); err == nil && runtime.GOOS == "linux" {
+		t.Errorf("the command %s lives on", pid)
+	}
+}
