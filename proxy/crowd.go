@@ -35,7 +35,7 @@ type crowd struct {
 	doors  chan struct{} // one for each that is turned away
 	peers  chan struct{} // one for each that comes from elsewhere
 
-	toldFull, toldPeer telling // of no place, of a peer from elsewhere
+	toldFull, toldPeer, toldAccept telling // of no place, of a peer from elsewhere, of one that could not be accepted
 }
 
 func newCrowd(agents int) *crowd {

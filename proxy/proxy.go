@@ -194,7 +194,9 @@ func (s *Server) Serve(ln net.Listener) error {
 				return err
 			}
 			// Out of descriptors, or a connection that was gone before it was accepted: neither may end the process.
-			s.warn("accept: " + err.Error())
+			if s.crowd.toldAccept.now() {
+				s.warn("accept: " + err.Error())
+			}
 			s.makeRoom()
 			time.Sleep(50 * time.Millisecond)
 			continue

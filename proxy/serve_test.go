@@ -139,7 +139,9 @@ func TestAcceptFails(t *testing.T) {
 	a := newAgent(s, other)
 	a.restful.Store(true)
 	s.enter(a)
-	go func() { served <- s.Serve(&failing{ln, []error{errors.New("too many open files")}}) }()
+	go func() {
+		served <- s.Serve(&failing{ln, []error{errors.New("too many open files"), errors.New("too many open files")}})
+	}()
 	if got := <-told; got != "accept: too many open files" {
 		t.Errorf("told %q", got)
 	}
@@ -160,6 +162,9 @@ func TestAcceptFails(t *testing.T) {
 	ln.Close()
 	if err := <-served; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Serve: %v", err)
+	}
+	if len(told) > 0 {
+		t.Errorf("told again within a minute: %q", <-told)
 	}
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Errorf("Shutdown: %v", err)

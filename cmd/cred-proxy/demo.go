@@ -233,6 +233,9 @@ func (t *tour) outro() {
 
 // isTerminal reports whether a person looks at w, rather than a file or a program.
 func isTerminal(w io.Writer) bool {
+	if r, ok := w.(*result); ok {
+		w = r.Writer
+	}
 	f, _ := w.(*os.File)
 	info, err := f.Stat() // an error where w is no file
 	return err == nil && info.Mode()&os.ModeCharDevice != 0

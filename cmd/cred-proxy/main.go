@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -57,12 +58,29 @@ type program struct {
 	stdout, stderr io.Writer
 }
 
+// result is where a command writes what it was asked for; err is the first error of that.
+type result struct {
+	io.Writer
+	err error
+}
+
+func (r *result) Write(p []byte) (int, error) {
+	n, err := r.Writer.Write(p)
+	r.err = cmp.Or(r.err, err)
+	return n, err
+}
+
 func run(args []string, getenv func(string) string, stdout, stderr io.Writer) int {
-	p := &program{getenv, stdout, stderr}
+	out := &result{Writer: stdout}
+	p := &program{getenv, out, stderr}
 	if len(args) > 0 {
 		for _, c := range commands() {
 			if args[0] == c.name || c.name == "help" && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help") {
-				return c.run(p, args[1:])
+				code := c.run(p, args[1:])
+				if out.err != nil && code == exitOK {
+					return p.fail(fmt.Errorf("stdout: %w", out.err))
+				}
+				return code
 			}
 		}
 		if args[0][:min(1, len(args[0]))] != "-" {

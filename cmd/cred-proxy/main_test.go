@@ -1,9 +1,26 @@
 package main
 
 import (
+	"errors"
 	"runtime/debug"
+	"strings"
 	"testing"
 )
+
+// full is a disk without room.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// TestResultIsNotWritten: a command whose result cannot be written has failed, and says so.
+func TestResultIsNotWritten(t *testing.T) {
+	for _, command := range []string{"man", "help", "version"} {
+		var stderr strings.Builder
+		if code := run([]string{command}, func(string) string { return "" }, full{}, &stderr); code != exitFailed || stderr.String() != "cred-proxy: stdout: no space left on device\n" {
+			t.Errorf("%s: exit code %d, %q", command, code, stderr.String())
+		}
+	}
+}
 
 // TestBuild: the version is that of the module, with the commit that it was built from where the toolchain wrote it down.
 func TestBuild(t *testing.T) {
