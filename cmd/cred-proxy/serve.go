@@ -54,7 +54,8 @@ func (p *program) serve(args []string) int {
 		defer adm.Close()
 	}
 	srv = proxy.New(srvOptions)
-	switch err := loadFirst(srv, o.routes, signals); {
+	changed, err := p.loadFirst(srv, o.routes, logs, signals)
+	switch {
 	case err == errStopped:
 		return exitOK
 	case err != nil:
@@ -89,6 +90,9 @@ func (p *program) serve(args []string) int {
 	}
 	notify(p.getenv, notifyReady)
 	reloads := make(chan struct{}, 1) // one that waits sees all that was written before it
+	if changed {
+		reloads <- struct{}{}
+	}
 	go func() {
 		for range reloads {
 			p.reload(srv, o.routes)
@@ -118,25 +122,23 @@ func (p *program) serve(args []string) int {
 var errStopped = errors.New("stopped")
 
 // loadFirst loads the routes, which can take as long as commands that print tokens, unless a signal says that nobody wants
-// them any more. Of other signals the last one waits until they are there.
-func loadFirst(srv *proxy.Server, file string, signals chan os.Signal) error {
+// them any more. It reports whether one says that they have changed meanwhile.
+func (p *program) loadFirst(srv *proxy.Server, file string, logs *logs, signals <-chan os.Signal) (changed bool, err error) {
 	loaded := make(chan error, 1)
 	go func() { loaded <- srv.LoadFile(file) }()
-	var later os.Signal
 	for {
 		select {
 		case err := <-loaded:
-			if later != nil {
-				select {
-				case signals <- later:
-				default: // there are more
-				}
-			}
-			return err
+			return changed, err
 		case sig := <-signals:
-			if later = sig; slices.Contains(stopSignals, sig) {
+			switch {
+			case sig == syscall.SIGHUP:
+				changed = true
+			case slices.Contains(reopenSignals, sig):
+				p.reopen(logs)
+			default:
 				srv.Shutdown(context.Background()) // which ends the commands
-				return errStopped
+				return false, errStopped
 			}
 		}
 	}
@@ -180,12 +182,10 @@ func (p *program) drain(srv *proxy.Server, adm *admin.Admin, o *options, logs *l
 			return code
 		case sig := <-signals:
 			switch {
-			case slices.Contains(stopSignals, sig) && code == exitOK:
+			case slices.Contains(stopSignals, sig):
 				p.say("second signal: exchanges under way are cut")
 				code = exitFailed
 				cancel() // and not out at once: the logs are told of them
-			case slices.Contains(stopSignals, sig):
-				return code
 			case slices.Contains(reopenSignals, sig):
 				p.reopen(logs)
 			}

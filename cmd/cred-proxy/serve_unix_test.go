@@ -3,12 +3,15 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+
+	"credproxy/proxy"
 )
 
 // TestStopWhileStarting: told to stop while a command is to print its token, the program ends, and the command with it.
@@ -44,5 +47,36 @@ func TestStopWhileStarting(t *testing.T) {
 	}
 	if _, err := os.Stat("/proc/" + strings.TrimSpace(string(pid))); err == nil && runtime.GOOS == "linux" {
 		t.Errorf("the command %s lives on", pid)
+	}
+}
+
+// TestSignalsWhileStarting: a SIGHUP that comes while the routes are loaded is not lost, nor is a SIGUSR1.
+func TestSignalsWhileStarting(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	fifo, routes := filepath.Join(dir, "token"), filepath.Join(dir, "routes.json")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := fmt.Sprintf(`{"routes": [{"path": "/a/", "upstream": "https://a.test", "auth_scheme": "", "token_command": ["cat", %q]}]}`, fifo)
+	if err := os.WriteFile(routes, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	p := &program{stderr: &stderr}
+	signals := make(chan os.Signal, 2)
+	signals <- syscall.SIGHUP
+	signals <- syscall.SIGUSR1
+	go func() {
+		for len(signals) > 0 {
+			runtime.Gosched()
+		}
+		os.WriteFile(fifo, []byte("a-token"), 0o600)
+	}()
+	if changed, err := p.loadFirst(proxy.New(proxy.Options{}), routes, new(logs), signals); !changed || err != nil {
+		t.Errorf("changed %v, %v", changed, err)
+	}
+	if stderr.String() != "cred-proxy: SIGUSR1: there is no audit file to open again\n" {
+		t.Errorf("said %q", stderr.String())
 	}
 }
