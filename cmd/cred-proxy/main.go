@@ -157,7 +157,7 @@ const (
 	aboutServing = "serve until interrupted"
 	aboutFlags   = "Flags, each with the environment variable that it wins over:"
 	aboutSignals = `SIGHUP reads the routes again, and keeps the old ones if they are wrong. SIGUSR1 opens -audit-file again.
-SIGTERM and SIGINT stop accepting and finish what runs within -drain-timeout; a second one exits at once.`
+SIGTERM and SIGINT stop accepting and finish what runs within -drain-timeout; a second one cuts it off.`
 )
 
 // exitCodes are what the program's ends mean, by code.
