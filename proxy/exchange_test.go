@@ -57,41 +57,38 @@ func TestHalfAHead(t *testing.T) {
 	}
 }
 
-// TestDeafToInterim: an agent that does not take an interim response is given up, without a word more of the upstream.
-func TestDeafToInterim(t *testing.T) {
-	t.Parallel()
+// givenUp returns what is told of the request of an agent that takes no byte of an answer.
+func givenUp(t *testing.T, request, answer string) Event {
+	t.Helper()
 	told := make(chan Event, 1)
 	s := newServer(t, Options{Timeouts: Timeouts{Silence: 50 * time.Millisecond}, Observer: func(e *Event) { told <- *e },
-		Getenv: func(string) string { return "a-token" }}, one("upstream", strconv.Quote("http://"+answers(t, "HTTP/1.1 103 Early Hints\r\n\r\n"))))
+		Getenv: func(string) string { return "a-token" }}, one("upstream", strconv.Quote("http://"+answers(t, answer))))
 	conn, agent := net.Pipe()
 	defer agent.Close()
 	s.welcome(conn)
-	io.WriteString(agent, "GET /a/ HTTP/1.1\r\nHost: x\r\n\r\n")
+	io.WriteString(agent, request)
 	select {
 	case e := <-told:
-		if e.Broken != "agent" || e.Status != 0 {
-			t.Errorf("%+v", e)
-		}
+		return e
 	case <-time.After(10 * time.Second):
-		t.Error("it waits for the upstream")
+		t.Fatal("it is waited for")
+		return Event{}
+	}
+}
+
+// TestDeafToInterim: an agent that does not take an interim response is given up, without a word more of the upstream.
+func TestDeafToInterim(t *testing.T) {
+	t.Parallel()
+	e := givenUp(t, "GET /a/ HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 103 Early Hints\r\n\r\n")
+	if e.Broken != "agent" || e.Status != 0 {
+		t.Errorf("%+v", e)
 	}
 }
 
 // TestDeafToContinue: an agent that does not even take the word to go on is given up.
 func TestDeafToContinue(t *testing.T) {
 	t.Parallel()
-	told := make(chan Event, 1)
-	s := newServer(t, Options{Timeouts: Timeouts{Silence: 50 * time.Millisecond}, Observer: func(e *Event) { told <- *e },
-		Getenv: func(string) string { return "a-token" }}, one("upstream", strconv.Quote("http://"+answers(t, ""))))
-	conn, agent := net.Pipe()
-	defer agent.Close()
-	s.welcome(conn)
-	io.WriteString(agent, "POST /a/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n")
-	select {
-	case <-told:
-	case <-time.After(10 * time.Second):
-		t.Error("it is waited for")
-	}
+	givenUp(t, "POST /a/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n", "")
 }
 
 // refusing is a connection that looks fine and takes nothing.
@@ -109,12 +106,7 @@ func TestUntouched(t *testing.T) {
 	kept.rd = http1.NewReader(kept.sock)
 	kept.upstream.put(kept)
 	addr, _ := serve(t, s)
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn := dialAgent(t, addr)
 	io.WriteString(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 	if got, err := io.ReadAll(conn); !strings.HasPrefix(string(got), "HTTP/1.1 200 ") {
 		t.Errorf("%q, %v", got, err)
@@ -137,12 +129,7 @@ func TestLastByte(t *testing.T) {
 	}))
 	defer up.Close()
 	addr, _ := serve(t, newServer(t, Options{Getenv: func(string) string { return "a-token" }}, one("upstream", strconv.Quote(up.URL))))
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn := dialAgent(t, addr)
 	io.WriteString(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhell")
 	<-head
 	io.WriteString(conn, "o")

@@ -108,6 +108,18 @@ func serve(t testing.TB, s *Server) (addr string, stop func()) {
 	return ln.Addr().String(), stop
 }
 
+// dialAgent connects an agent, for as long as the test lasts, that does not wait for ever.
+func dialAgent(t testing.TB, addr string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	return conn
+}
+
 // failing is a listener whose first connections fail.
 type failing struct {
 	net.Listener

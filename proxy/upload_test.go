@@ -90,12 +90,7 @@ func TestResponseTimeBeginsWithTheEnd(t *testing.T) {
 	const within = 200 * time.Millisecond
 	addr, _ := serve(t, newServer(t, Options{Timeouts: Timeouts{Response: within}, Getenv: func(string) string { return "a-token" }},
 		one("upstream", strconv.Quote(up.URL))))
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn := dialAgent(t, addr)
 	io.WriteString(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhell")
 	<-time.After(2 * within) // it is the time that is tested
 	io.WriteString(conn, "o")
