@@ -81,16 +81,16 @@ func (c *credential) warning(path string) string {
 	return fmt.Sprintf("route %s: %s; its requests get 500", path, c.problem)
 }
 
-// watched is the token as it is looked for.
-func (c *credential) watched() watched {
-	return watched{token: c.token, scheme: c.Scheme, username: c.Username, source: c.Token.place()}
+// sought is the token as it is looked for.
+func (c *credential) sought() sought {
+	return sought{token: c.token, scheme: c.Scheme, username: c.Username, source: c.Token.place()}
 }
 
 // status is what can be told of the token.
 func (c *credential) status() TokenStatus {
 	t := TokenStatus{Source: c.Token.String(), State: string(c.state), Problem: c.problem}
 	if c.state == tokenSet {
-		t.Short = c.watched().secret().Short()
+		t.Short = c.sought().secret().Short()
 	}
 	return t
 }

@@ -37,7 +37,7 @@ type exchange struct {
 	headSize   int        // bytes of the request's head that are not consumed
 	unread     int64      // bytes of the request's body that are neither consumed nor left to upload
 	upload     *upload
-	watch      *watch      // what looks for tokens
+	lookout    *lookout    // what looks for tokens
 	guard      *bodyGuard  // for those in the part of the request's body that is not there yet; nil: not looked at
 	masked     int         // tokens in the head of the response
 	screen     screen      // of its content

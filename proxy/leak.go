@@ -23,17 +23,17 @@ const (
 const guardedBody = 64 << 10
 
 // guards reports whether requests are looked through.
-func (w *watch) guards() bool { return w != nil && w.matcher != nil && w.guard != LeakOff }
+func (l *lookout) guards() bool { return l != nil && l.matcher != nil && l.guard != LeakOff }
 
 // finds reports whether there is a token in p, wherever that stands.
-func (w *watch) finds(p []byte) bool { return w != nil && w.matcher != nil && w.matcher.Find(p) >= 0 }
+func (l *lookout) finds(p []byte) bool { return l != nil && l.matcher != nil && l.matcher.Find(p) >= 0 }
 
 // guardHead looks for tokens in the head of the request.
 func (x *exchange) guardHead(t *table, path []byte) *Refusal {
-	if x.watch = t.watch.Load(); !x.watch.guards() {
+	if x.lookout = t.lookout.Load(); !x.lookout.guards() {
 		return nil
 	}
-	secret := x.watch.matcher.Find(x.agent.rd.Buffered()[:x.headSize])
+	secret := x.lookout.matcher.Find(x.agent.rd.Buffered()[:x.headSize])
 	if secret < 0 {
 		return nil
 	}
@@ -41,35 +41,35 @@ func (x *exchange) guardHead(t *table, path []byte) *Refusal {
 		x.event.Route, x.shape = r.Path, r.shape.askedFor(&x.req)
 	}
 	x.event.Leaked = true
-	return x.srv.leaked(x.watch, secret, "the head", x.agent)
+	return x.srv.leaked(x.lookout, secret, "the head", x.agent)
 }
 
 // guardBody looks for tokens in what is there of the request's body, and has the upload look through the rest.
 func (x *exchange) guardBody() *Refusal {
-	if !x.watch.guards() || x.unread == 0 || x.event.Leaked {
+	if !x.lookout.guards() || x.unread == 0 || x.event.Leaked {
 		return nil
 	}
 	here := x.agent.rd.Buffered()[x.headSize:]
 	here = here[:min(int64(len(here)), x.req.Length)] // none of a chunked one
 	if x.unread > int64(len(here)) {
-		x.guard = &bodyGuard{agent: x.agent, watch: x.watch, stream: redact.Stream{M: x.watch.matcher}, left: guardedBody}
+		x.guard = &bodyGuard{agent: x.agent, lookout: x.lookout, stream: redact.Stream{M: x.lookout.matcher}, left: guardedBody}
 		return x.guard.look(here)
 	}
-	secret := x.watch.matcher.Find(here[:min(len(here), guardedBody)])
+	secret := x.lookout.matcher.Find(here[:min(len(here), guardedBody)])
 	if secret < 0 {
 		return nil
 	}
 	x.event.Leaked = true
-	return x.srv.leaked(x.watch, secret, "the body", x.agent)
+	return x.srv.leaked(x.lookout, secret, "the body", x.agent)
 }
 
 // bodyGuard looks for tokens in a request's body.
 type bodyGuard struct {
-	agent  *agent
-	watch  *watch
-	stream redact.Stream
-	left   int // bytes that are still looked through
-	leaked bool
+	agent   *agent
+	lookout *lookout
+	stream  redact.Stream
+	left    int // bytes that are still looked through
+	leaked  bool
 }
 
 // look looks through the next bytes of the body. Nil looks at nothing.
@@ -86,7 +86,7 @@ func (g *bodyGuard) look(p []byte) *Refusal {
 		return nil
 	}
 	g.leaked, g.left = true, 0
-	return g.agent.srv.leaked(g.watch, secret, "the body", g.agent)
+	return g.agent.srv.leaked(g.lookout, secret, "the body", g.agent)
 }
 
 // errLeaked is what ends an upload that has a token in it.
@@ -103,9 +103,9 @@ const leaksEvery = time.Second
 
 // leaked tells the operator that a token came in a part of a request, and returns what the agent is answered, or nil if
 // it is to be let through.
-func (s *Server) leaked(w *watch, secret int, part string, a *agent) *Refusal {
+func (s *Server) leaked(l *lookout, secret int, part string, a *agent) *Refusal {
 	refusal, then := &refuseLeaked, "it was refused"
-	if w.guard == LeakLog {
+	if l.guard == LeakLog {
 		refusal, then = nil, "it was let through"
 	}
 	now, told := time.Now().UnixNano(), s.leaks.told.Load()
@@ -117,7 +117,7 @@ func (s *Server) leaked(w *watch, secret int, part string, a *agent) *Refusal {
 	if n := s.leaks.untold.Swap(0); n > 0 {
 		more = fmt.Sprintf(" (and %d more requests of which nothing was said)", n)
 	}
-	s.warn(fmt.Sprintf("LEAKED: the token of %s stood in %s of a request of %s; %s; revoke the token%s", w.sources[secret], part,
+	s.warn(fmt.Sprintf("LEAKED: the token of %s stood in %s of a request of %s; %s; revoke the token%s", l.sources[secret], part,
 		a.peer, then, more))
 	return refusal
 }

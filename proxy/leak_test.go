@@ -15,7 +15,7 @@ func TestLeaksTold(t *testing.T) {
 	var said []string
 	s := New(Options{Warn: func(line string) { said = append(said, line) }})
 	conn, _ := net.Pipe()
-	a, w := newAgent(s, conn), &watch{guard: LeakLog, sources: []string{"env var T"}}
+	a, w := newAgent(s, conn), &lookout{guard: LeakLog, sources: []string{"env var T"}}
 	leaked := func(told int64) {
 		s.leaks.told.Store(told)
 		if s.leaked(w, 0, "the head", a) != nil {

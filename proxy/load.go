@@ -123,7 +123,7 @@ func (s *Server) install(c *Config, tokens sources, upstreams map[origin]*upstre
 	t := newTable(c, tokens.valueOf, upstreams)
 	s.meters = s.meters.share(t.routes)
 	t.generation, t.hash, t.since = s.table.Load().generation+1, c.Hash, time.Now()
-	s.watchFor(t, t.since)
+	s.lookFor(t, t.since)
 	s.mu.Lock()
 	s.table.Store(t)
 	for o, u := range s.upstreams {
@@ -183,7 +183,7 @@ type TokenStatus struct {
 	Source  string // what the operator named: "env NAME", "file PATH", "command WORD"
 	State   string // "set", "unset", "invalid", or "not run" of a command that was not
 	Problem string // why it is not set, in words that name the source; or empty
-	Short   string // what is too short to be watched for, "token" or "password in the token"; or empty
+	Short   string // what is too short to be looked for, "token" or "password in the token"; or empty
 }
 
 // Ready reports whether every token is there; no route is refused for want of one.

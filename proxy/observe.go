@@ -127,7 +127,7 @@ func (x *exchange) observed() (end ending) {
 
 // seen notes the path of a request, if anybody wants to know, and if there is no token in it.
 func (x *exchange) seen(path []byte) {
-	if x.srv.observer != nil && path[0] == '/' && !x.event.Leaked && (x.watch.guards() || !x.watch.finds(path)) {
+	if x.srv.observer != nil && path[0] == '/' && !x.event.Leaked && (x.lookout.guards() || !x.lookout.finds(path)) {
 		x.event.Path = visible(path)
 	}
 }

@@ -17,14 +17,14 @@
 //   - upload.go sends the part of the request's body that was not there with its head, chunked.go makes the chunks of one
 //     that has no length; relay.go passes the response on. header.go says which fields cross, home.go maps the URLs in
 //     them back to the proxy, homebody.go those in bodies.
-//   - watch.go knows which tokens must not be seen; leak.go looks for them in requests, screen.go masks them in responses,
+//   - lookout.go knows which tokens must not be seen; leak.go looks for them in requests, screen.go masks them in responses,
 //     both by proxy/redact.
 //   - websocket.go has the handshake that an agent may ask for instead of an answer, tunnel.go what passes after it.
 //   - upstream.go has the verified connections to the upstream, kept and reused; sock.go is the socket below it all.
 //   - observe.go tells what came of it.
 //
 // config.go reads a routes.json, over what json.go finds there; the keys of one concern are in credentialconfig.go,
-// fieldconfig.go, ruleconfig.go, homeconfig.go, streamconfig.go and watchconfig.go. An exchange sees one immutable table
+// fieldconfig.go, ruleconfig.go, homeconfig.go, streamconfig.go and lookoutconfig.go. An exchange sees one immutable table
 // made of that, loaded once: [Server.Load] in load.go builds a new one aside and swaps it, and follow.go does when a token
 // changes, or the file. [Server.Shutdown] in drain.go is the end, for which accept_linux.go empties the queue at the door.
 package proxy
@@ -137,7 +137,7 @@ type Server struct {
 		last  string
 		at    time.Time
 	}
-	former []watched // tokens that went out of force lately; loading is held
+	former []sought // tokens that went out of force lately; loading is held
 	leaks  leaks
 	kept   kept // the upstreams' idle connections
 }

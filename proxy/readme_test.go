@@ -122,7 +122,7 @@ func TestReadmeNumbers(t *testing.T) {
 		fmt.Sprintf("no longer than %d ms", heldFor.Milliseconds()),
 		fmt.Sprintf("how long that token is used: `\"%.0fm\"` if left out", DefaultTokenTTL.Minutes()),
 		fmt.Sprintf("visible ASCII, %d bytes at most, %d at most", maxClientToken, maxClientTokens),
-		fmt.Sprintf("within the last %s minutes", map[float64]string{10: "ten"}[watchedFor.Minutes()]),
+		fmt.Sprintf("within the last %s minutes", map[float64]string{10: "ten"}[soughtFor.Minutes()]),
 		map[int]string{32: "thirty-two at a time"}[maxRefusedPeers],
 		map[float64]string{1: "once a minute at most"}[renewEvery.Minutes()],
 	} {

@@ -141,7 +141,7 @@ func TestHeadAfterInterim(t *testing.T) {
 	s := New(Options{})
 	up := &upstreamConn{sock: newSock(ours)}
 	up.rd = http1.NewReader(up.sock)
-	x := &exchange{agent: newAgent(s, conn), srv: s, heads: new(heads), route: oneRoute(t, ""), watch: new(watch)}
+	x := &exchange{agent: newAgent(s, conn), srv: s, heads: new(heads), route: oneRoute(t, ""), lookout: new(lookout)}
 	x.req.Minor = 1
 	go func() {
 		for _, part := range []string{"HTTP/1.1 102 Proc", "essing\r\n\r\n", "HTTP/1.1 200 OK\r\n\r\n"} {

@@ -18,7 +18,7 @@ type route struct {
 	renew    []func()      // what to do when the upstream refuses a token: see tokenValue
 	refusal  *Refusal      // what every request gets, if a token cannot be used; else nil
 	shape    shape         // of its refusals, for whom asks for JSON
-	watched  []watched     // its tokens
+	sought   []sought      // its tokens
 	meter    *meter        // of its limits; nil: none
 	callers  *callers      // who may use it; nil: everybody
 	rules    *rules        // which requests are refused; nil: none
@@ -65,7 +65,7 @@ func newRoute(rc *RouteConfig, valueOf func(*TokenSource) tokenValue, sets nameS
 			r.renew = append(r.renew, c.renew)
 		}
 		if c.state == tokenSet {
-			r.watched = append(r.watched, c.watched())
+			r.sought = append(r.sought, c.sought())
 		}
 		lines += c.field.reveal()
 	}
@@ -87,8 +87,8 @@ type table struct {
 	homes   homes
 	search  *urlSearch // nil where no route needs one
 	lengths []int      // of the paths, each once, longest first
-	watched []watched  // the tokens of all routes, each once
-	watch   atomic.Pointer[watch]
+	sought  []sought   // the tokens of all routes, each once
+	lookout atomic.Pointer[lookout]
 
 	leakGuard  LeakGuard
 	generation uint64    // how many tables there were before, and this one
@@ -103,9 +103,9 @@ func newTable(c *Config, valueOf func(*TokenSource) tokenValue, upstreams map[or
 	for _, rc := range c.ByPrefix() {
 		r := newRoute(&rc, valueOf, sets)
 		r.upstream, r.table = upstreams[r.origin], t
-		for _, w := range r.watched {
-			if !slices.ContainsFunc(t.watched, func(known watched) bool { return known.same(&w) }) {
-				t.watched = append(t.watched, w)
+		for _, tok := range r.sought {
+			if !slices.ContainsFunc(t.sought, func(known sought) bool { return known.same(&tok) }) {
+				t.sought = append(t.sought, tok)
 			}
 		}
 		t.routes = append(t.routes, r)

@@ -97,13 +97,13 @@ func (s *screen) next(p []byte, i, n int) (count int) {
 func (s *screen) release() { s.held, s.at = 0, s.at[:0] }
 
 // screens reports whether the route's answers are looked through.
-func (x *exchange) screens() bool { return !x.route.Unscreened && x.watch.matcher != nil }
+func (x *exchange) screens() bool { return !x.route.Unscreened && x.lookout.matcher != nil }
 
 // screenHead masks the tokens in the head of the response, and says why it is not passed on, if it is not.
 func (x *exchange) screenHead(head []byte) error {
 	x.masked = 0
-	if x.screens() && x.watch.matcher.Find(head) >= 0 {
-		x.masked = x.watch.matcher.Mask(x.resp.Reason) + x.maskFields(x.resp.Fields)
+	if x.screens() && x.lookout.matcher.Find(head) >= 0 {
+		x.masked = x.lookout.matcher.Mask(x.resp.Reason) + x.maskFields(x.resp.Fields)
 		x.event.Redactions += x.masked
 		if x.masked > 0 && x.route.CutReflected {
 			return errReflected
@@ -119,7 +119,7 @@ func (x *exchange) screenHead(head []byte) error {
 
 // screenTrailer is screenHead for a trailer section.
 func (x *exchange) screenTrailer(section []byte, fields []http1.Field) error {
-	if x.screens() && x.watch.matcher.Find(section) >= 0 {
+	if x.screens() && x.lookout.matcher.Find(section) >= 0 {
 		n := x.maskFields(fields)
 		x.event.Redactions += n
 		if n > 0 && x.route.CutReflected {
@@ -133,7 +133,7 @@ func (x *exchange) screenTrailer(section []byte, fields []http1.Field) error {
 func (x *exchange) maskFields(fields []http1.Field) (n int) {
 	for i := range fields {
 		if f := &fields[i]; !http1.EqualFold(f.Name, "content-length") {
-			n += x.watch.matcher.Mask(f.Line)
+			n += x.lookout.matcher.Mask(f.Line)
 		}
 	}
 	return n
@@ -156,7 +156,7 @@ func (x *exchange) screenBody(up *upstreamConn, body http1.Body) error {
 	if !x.screens() {
 		return nil
 	}
-	x.screen.stream.M, x.screen.body = x.watch.matcher, body
+	x.screen.stream.M, x.screen.body = x.lookout.matcher, body
 	return x.screenMore(up, len(up.rd.Buffered()))
 }
 

@@ -166,12 +166,12 @@ func TestLengthIsNoReflection(t *testing.T) {
 	const section = "Content-Length: 12345678\r\n\r\n"
 	s := newServer(t, Options{Getenv: func(string) string { return "12345678" }}, one("upstream", `"https://h", "on_reflection": "cut"`))
 	table := s.table.Load()
-	x := &exchange{heads: new(heads), route: table.byPath["/a/"], watch: table.watch.Load()}
+	x := &exchange{heads: new(heads), route: table.byPath["/a/"], lookout: table.lookout.Load()}
 	head := []byte("HTTP/1.1 200 OK\r\n" + section)
 	if _, err := x.resp.Parse(head, DefaultLimits.response()); err != nil {
 		t.Fatal(err)
 	}
-	if err := x.screenHead(head); err != nil || x.watch.matcher.Find(head) < 0 {
+	if err := x.screenHead(head); err != nil || x.lookout.matcher.Find(head) < 0 {
 		t.Errorf("head: %v", err)
 	}
 	if err := x.screenTrailer([]byte(section), x.resp.Fields); err != nil {

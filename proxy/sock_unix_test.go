@@ -185,7 +185,7 @@ func TestHeldIsNotLate(t *testing.T) {
 		s := newServer(t, Options{Getenv: func(string) string { return "the-token-of-the-route" }}, one("", ""))
 		conn, _ := net.Pipe()
 		table := s.table.Load()
-		x := &exchange{srv: s, agent: newAgent(s, conn), route: table.byPath["/a/"], watch: table.watch.Load()}
+		x := &exchange{srv: s, agent: newAgent(s, conn), route: table.byPath["/a/"], lookout: table.lookout.Load()}
 		server.Write([]byte("the-"))
 		if _, err := c.rd.Fill(); err != nil {
 			t.Fatal(err)

@@ -31,38 +31,38 @@ func loadTokens(t *testing.T, s *Server, env map[string]string, tokens ...string
 func TestFormerTokens(t *testing.T) {
 	env := map[string]string{}
 	s := New(Options{Getenv: func(name string) string { return env[name] }})
-	watched := func(token string) bool {
-		m := s.table.Load().watch.Load().matcher
+	sought := func(token string) bool {
+		m := s.table.Load().lookout.Load().matcher
 		return m != nil && m.Find([]byte("x"+token)) >= 0
 	}
 	loadTokens(t, s, env, "the-first-token", "a-token-that-stays")
 	loadTokens(t, s, env, "the-second-token", "a-token-that-stays")
 	loadTokens(t, s, env, "the-third-token", "a-token-that-stays", "short")
 	for _, token := range []string{"the-first-token", "the-second-token", "the-third-token", "a-token-that-stays"} {
-		if !watched(token) {
+		if !sought(token) {
 			t.Errorf("%s is not looked for", token)
 		}
 	}
 	if len(s.former) != 2 {
 		t.Errorf("%d former tokens", len(s.former))
 	}
-	if watched("short") {
+	if sought("short") {
 		t.Error("a short token is looked for")
 	}
-	s.forget(time.Now().Add(watchedFor - time.Minute))
-	if !watched("the-first-token") {
+	s.forget(time.Now().Add(soughtFor - time.Minute))
+	if !sought("the-first-token") {
 		t.Error("a former token was forgotten too early")
 	}
-	s.forget(time.Now().Add(watchedFor + time.Second))
-	if watched("the-first-token") || watched("the-second-token") || len(s.former) > 0 {
+	s.forget(time.Now().Add(soughtFor + time.Second))
+	if sought("the-first-token") || sought("the-second-token") || len(s.former) > 0 {
 		t.Error("a former token was not forgotten")
 	}
-	if !watched("the-third-token") || !watched("a-token-that-stays") {
+	if !sought("the-third-token") || !sought("a-token-that-stays") {
 		t.Error("a token in force was forgotten")
 	}
 	loadTokens(t, s, env)
-	s.forget(time.Now().Add(watchedFor + time.Second))
-	if watched("the-third-token") {
+	s.forget(time.Now().Add(soughtFor + time.Second))
+	if sought("the-third-token") {
 		t.Error("a former token was not forgotten")
 	}
 }
@@ -75,11 +75,11 @@ func TestWatchedApart(t *testing.T) {
 		list = append(list, fmt.Sprintf(`{"path": "/%d/", "upstream": "https://h", %s, "token_env": "T"}`, i, scheme))
 	}
 	s := newServer(t, Options{Getenv: func(string) string { return "the-token" }}, `{"routes": [`+strings.Join(list, ",")+`]}`)
-	if n := len(s.table.Load().watched); n != len(schemes) {
+	if n := len(s.table.Load().sought); n != len(schemes) {
 		t.Errorf("%d are looked for", n)
 	}
 	for _, text := range []string{"Bearer the-token", "token the-token", "me:the-token", "somebody:the-token", ":the-token"} {
-		if s.table.Load().watch.Load().matcher.Find([]byte(base64.StdEncoding.EncodeToString([]byte(text)))) < 0 {
+		if s.table.Load().lookout.Load().matcher.Find([]byte(base64.StdEncoding.EncodeToString([]byte(text)))) < 0 {
 			t.Errorf("%s in base64 is not found", text)
 		}
 	}
@@ -92,7 +92,7 @@ func TestWatchIsNotPrinted(t *testing.T) {
 	loadTokens(t, s, env, "the-first-token")
 	loadTokens(t, s, env, "the-second-token")
 	table := s.table.Load()
-	for _, v := range []any{table.watched, table.watched[0].secret(), table.watch.Load(), s.former, table.routes[0]} {
+	for _, v := range []any{table.sought, table.sought[0].secret(), table.lookout.Load(), s.former, table.routes[0]} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 			if text := fmt.Sprintf(verb, v); strings.Contains(text, "the-first") || strings.Contains(text, "the-second") {
 				t.Errorf("%T by %s: %s", v, verb, text)
