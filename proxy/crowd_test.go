@@ -76,13 +76,8 @@ func TestServedFromTheDoor(t *testing.T) {
 	s := New(Options{Limits: Limits{Agents: 1}})
 	addr, _ := serve(t, s)
 	s.crowd.places <- struct{}{}
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := dialAgent(t, addr)
 	by := time.Now().Add(10 * time.Second)
-	conn.SetDeadline(by)
 	atDoor := func(n int) {
 		for len(s.crowd.doors) != n {
 			if time.Now().After(by) {
@@ -121,11 +116,7 @@ func TestTurnedAwayIsForgotten(t *testing.T) {
 	addr, stop := serve(t, s)
 	s.crowd.places <- struct{}{}
 	for _, says := range []string{"", "GET /none HTTP/1.1\r\nHost: x\r\n\r\n"} {
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
+		conn := dialAgent(t, addr)
 		if says == "" {
 			conn.Close()
 			continue

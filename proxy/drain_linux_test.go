@@ -58,12 +58,7 @@ func TestDrainServesTheQueue(t *testing.T) {
 	ln, served := serveSlowly(t, s)
 	var conns []net.Conn
 	for range 20 {
-		conn, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn := dialAgent(t, ln.Addr().String())
 		conns = append(conns, conn)
 	}
 	for _, conn := range conns[1:] {
@@ -100,11 +95,7 @@ func TestDrainClosesItsDescriptors(t *testing.T) {
 	}
 	defer ln.Close()
 	for range 5 {
-		conn, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
+		dialAgent(t, ln.Addr().String())
 	}
 	conns := queued(ln)
 	if len(conns) != 5 {
@@ -156,11 +147,7 @@ func TestDrainOfAQueueIsBounded(t *testing.T) {
 	s.crowd.places <- struct{}{}
 	ln, served := serveSlowly(t, s)
 	for range 6 * minDoors { // each wave of those at the door takes a second and more
-		conn, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
+		conn := dialAgent(t, ln.Addr().String())
 		io.WriteString(conn, "GET /x HTTP/1.1\r\nHost: h\r\n\r\n")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

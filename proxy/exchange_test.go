@@ -39,12 +39,7 @@ func TestDeafAgent(t *testing.T) {
 func TestHalfAHead(t *testing.T) {
 	addr, _ := serve(t, newServer(t, Options{Timeouts: Timeouts{Head: 100 * time.Millisecond}}, one("", "")))
 	for _, leaves := range []bool{true, false} {
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn := dialAgent(t, addr)
 		io.WriteString(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nX-")
 		if leaves {
 			conn.(*net.TCPConn).CloseWrite()

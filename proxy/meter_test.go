@@ -129,11 +129,7 @@ func TestMeterWhileItGoes(t *testing.T) {
 	m := s.table.Load().routes[0].meter
 	used := func() int { return m.bytes.Burst() - int(m.bytes.TokensAt(time.Now().Add(-time.Hour))) } // nothing comes back meanwhile
 	addr, _ := serve(t, s)
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := dialAgent(t, addr)
 	fmt.Fprintf(conn, "POST /a/ HTTP/1.1\r\nHost: x\r\nContent-Length: 300000\r\n\r\n%s", strings.Repeat("x", 300_000))
 	more <- true
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)

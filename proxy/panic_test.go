@@ -8,7 +8,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // TestPanicSaysNoSecret: a defect that panics with a token in its value costs one connection. The operator gets the
@@ -32,12 +31,7 @@ func TestPanicSaysNoSecret(t *testing.T) {
 		},
 	}, one("", "")))
 	ask := func() string {
-		conn, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn := dialAgent(t, addr)
 		io.WriteString(conn, "GET /none HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
 		answer, err := io.ReadAll(conn)
 		if err != nil {
@@ -75,11 +69,7 @@ func TestPanicIsTold(t *testing.T) {
 		Observer: func(e *Event) { told <- *e },
 	}, one("", ""))
 	addr, _ := serve(t, srv)
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := dialAgent(t, addr)
 	io.WriteString(conn, "GET /a/the-real-token HTTP/1.1\r\nHost: h\r\n\r\n")
 	if e := <-told; e.Broken != "proxy" || !e.Leaked || e.Route != "/a/" {
 		t.Errorf("%+v", e)

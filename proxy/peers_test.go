@@ -92,11 +92,7 @@ func TestNetworksErrors(t *testing.T) {
 func TestRefusedPeersTakeNoPlace(t *testing.T) {
 	addr, _ := serve(t, New(Options{Peers: Networks{netip.MustParsePrefix("127.0.0.2/32")}, Limits: Limits{Agents: 1}}))
 	for range 3 * maxRefusedPeers {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
+		c := dialAgent(t, addr)
 		defer func() {
 			c.SetReadDeadline(time.Now().Add(10 * time.Second))
 			if _, err := io.ReadAll(c); isTimeout(err) {
@@ -125,11 +121,7 @@ func TestRefusedPeersTakeNoPlace(t *testing.T) {
 func TestRefusedPeersAreTold(t *testing.T) {
 	addr, _ := serve(t, New(Options{Peers: Networks{netip.MustParsePrefix("127.0.0.2/32")}}))
 	for i := range 2*maxRefusedPeers + 1 {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		c := dialAgent(t, addr)
 		if got, err := io.ReadAll(c); err != nil || !bytes.HasPrefix(got, []byte("HTTP/1.1 403 ")) {
 			t.Fatalf("number %d: %q, %v", i, got, err)
 		}
@@ -143,10 +135,7 @@ func TestRefusedPeerPanics(t *testing.T) {
 	s := New(Options{Peers: Networks{netip.MustParsePrefix("127.0.0.2/32")}, Warn: func(line string) { said <- line },
 		Observer: func(*Event) { panic("a defect") }})
 	addr, _ := serve(t, s)
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := dialAgent(t, addr)
 	c.Close()
 	if first := <-said; !strings.HasPrefix(first, "refused a connection from 127.0.0.1:") {
 		t.Error(first)

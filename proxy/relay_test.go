@@ -21,12 +21,7 @@ func headsOf(t *testing.T, answer string) (got []*http.Response) {
 	addr, stop := serve(t, newServer(t, Options{Getenv: func(string) string { return "the-token-of-the-route" }},
 		one("upstream", strconv.Quote("http://"+answers(t, answer)))))
 	defer stop()
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn := dialAgent(t, addr)
 	io.WriteString(conn, "GET /a/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
 	for br := bufio.NewReader(conn); ; {
 		resp, err := http.ReadResponse(br, nil)
@@ -107,10 +102,7 @@ func TestLeakIsObserved(t *testing.T) {
 		routes := strings.Replace(one("upstream", strconv.Quote(up.URL)), "{", fmt.Sprintf(`{"leak_guard": %q, `, guard), 1)
 		addr, stop := serve(t, newServer(t, Options{Getenv: func(string) string { return "the-token-of-the-route" }, Observer: func(e *Event) { told <- *e }}, routes))
 		for _, late := range []bool{false, true} {
-			conn, err := net.Dial("tcp", addr)
-			if err != nil {
-				t.Fatal(err)
-			}
+			conn := dialAgent(t, addr)
 			body := "it is the-token-of-the-route" + strings.Repeat(".", 1000)
 			head := fmt.Sprintf("POST /a/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", len(body))
 			if late {

@@ -161,12 +161,7 @@ func TestAcceptFails(t *testing.T) {
 		t.Error("who does nothing keeps its descriptor")
 	}
 	s.leave(a)
-	conn, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn := dialAgent(t, ln.Addr().String())
 	io.WriteString(conn, "GET /none HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
 	if answer, err := io.ReadAll(conn); err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 404 ")) {
 		t.Errorf("%v, %q", err, answer)
@@ -225,11 +220,7 @@ func TestCutIsObserved(t *testing.T) {
 	go s.Serve(ln)
 	const agents = 10
 	for range agents {
-		conn, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
+		conn := dialAgent(t, ln.Addr().String())
 		io.WriteString(conn, "GET /a/ HTTP/1.1\r\nHost: h\r\n\r\n")
 		if _, err := io.ReadFull(conn, make([]byte, len("HTTP/1.1 200 OK"))); err != nil {
 			t.Fatal(err)
