@@ -7,10 +7,17 @@ import (
 	"fmt"
 	"math/rand/v2"
 	neturl "net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+)
+
+// The escapes that are read.
+const (
+	percentEscape = `%[0-9A-Fa-f]{2}`
+	jsonEscape    = `\\["/]|\\u00[0-9A-Fa-f]{2}`
 )
 
 // reference masks a text as the package's comment says, without any thought for time: it reads the whole text in each
@@ -34,11 +41,21 @@ func reference(secrets []Secret, text []byte) (masked []byte, n int) {
 			}
 		}
 	}
-	for v := range (percentEscapes | jsonEscapes) + 1 {
+	for _, escapes := range []string{`^$`, percentEscape, jsonEscape, percentEscape + "|" + jsonEscape} {
+		re := regexp.MustCompile("^(?:" + escapes + ")")
 		var bytes []byte
 		var at []int
 		for i := 0; i < len(text); {
-			c, size := unit(text, i, v)
+			c, size := text[i], 1
+			if e := re.Find(text[i:min(len(text), i+longestUnit)]); len(e) == 2 {
+				c, size = e[1], 2
+			} else if len(e) > 2 {
+				digits, err := strconv.ParseUint(string(e[len(e)-2:]), 16, 8)
+				if err != nil {
+					panic(err)
+				}
+				c, size = byte(digits), len(e)
+			}
 			bytes, at = append(bytes, c), append(at, i)
 			i += size
 		}
@@ -162,6 +179,10 @@ func check(t *testing.T, secrets []Secret, text []byte, seed uint64) {
 
 func user(s string) *string { return &s }
 
+func longestOf(m *Matcher) string {
+	return slices.MaxFunc(m.patterns, func(a, b pattern) int { return len(a.text) - len(b.text) }).text
+}
+
 // escaped writes each character in the next of some formats.
 func escaped(token string, formats ...string) string {
 	var b strings.Builder
@@ -280,7 +301,7 @@ func TestNearMiss(t *testing.T) {
 // TestSeams: the longest writing is found wherever it begins in what is decoded at a time, or comes with a piece.
 func TestSeams(t *testing.T) {
 	m := New([]Secret{{Token: "ghp_16C7e42F292c6912", Username: user("me")}})
-	longest := slices.MaxFunc(m.patterns, func(a, b pattern) int { return len(a.text) - len(b.text) }).text
+	longest := longestOf(m)
 	for _, format := range []string{"%02x", "%%%02x", `\u%04x`} {
 		unit := len(fmt.Sprintf(format, 'A'))
 		text := escaped(strings.Repeat("A", 1200), format)
@@ -298,6 +319,26 @@ func TestSeams(t *testing.T) {
 		next := func() int { n := size; size = len(longest + rest); return n }
 		if masked, n := inPieces(m, []byte(longest+rest), next); n != 2 || strings.Trim(string(masked), "*") != rest[:len(rest)-len(longest)] {
 			t.Fatalf("%d found, %s", n, masked)
+		}
+	}
+}
+
+// TestOneEscape: the longest writing with one escape, wherever it is, is masked in two pieces, wherever they are cut.
+func TestOneEscape(t *testing.T) {
+	for _, token := range tokens[:3] {
+		m := New([]Secret{{Token: token, Username: user("me")}})
+		token = longestOf(m)
+		for _, format := range []string{"%%%02x", `\u%04x`} {
+			for i := range len(token) {
+				text := token[:i] + escaped(token[i:i+1], format) + token[i+1:]
+				for cut := range len(text) {
+					size := cut
+					next := func() int { n := size; size = len(text); return n }
+					if masked, n := inPieces(m, []byte(text), next); n != 1 || strings.Trim(string(masked), "*") != "" {
+						t.Fatalf("%d found of %s cut at %d: %s", n, text, cut, masked)
+					}
+				}
+			}
 		}
 	}
 }

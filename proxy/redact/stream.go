@@ -94,7 +94,7 @@ func (m *matcher) beginning(p []byte) int {
 	if len(p) == 0 || m.class[p[len(p)-1]]&inText == 0 {
 		return 0
 	}
-	start, most := len(p), m.longest
+	start, most := len(p), m.longest+longestUnit // the last escape may begin so far before the end
 	var percent, backslash bool
 	for start > 0 && len(p)-start < most && m.class[p[start-1]]&inText != 0 {
 		start--
