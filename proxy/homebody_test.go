@@ -225,21 +225,60 @@ func FuzzMapBody(f *testing.F) {
 	search := newURLSearch(table)
 	f.Fuzz(func(t *testing.T, body, splits []byte, which byte) {
 		own := table.routes[int(which)%len(table.routes)]
-		b := &bodyMapper{search: search, own: own, address: "p:9099"}
-		got := mapBody(b, string(body), func(i int) int {
-			if len(b.held) > search.longest {
-				t.Fatalf("holds %q", b.held)
-			}
+		checkMapBody(t, search, own, string(body), func(i int) int {
 			if len(splits) == 0 {
 				return len(body)
 			}
 			return int(splits[i%len(splits)])
 		})
-		want, foreign := refMapBody(table, own, string(body))
-		if got != want || b.foreign != foreign {
-			t.Fatalf("%q on %s:\n%q, %d foreign, want\n%q, %d", body, own.Path, got, b.foreign, want, foreign)
-		}
 	})
+}
+
+func checkMapBody(t *testing.T, search *urlSearch, own *route, body string, pieces func(i int) int) {
+	t.Helper()
+	b := &bodyMapper{search: search, own: own, address: "p:9099"}
+	got := mapBody(b, body, func(i int) int {
+		if len(b.held) > search.longest {
+			t.Fatalf("holds %q", b.held)
+		}
+		return pieces(i)
+	})
+	want, foreign := refMapBody(own.table, own, body)
+	if got != want || b.foreign != foreign {
+		t.Fatalf("%q on %s:\n%q, %d foreign, want\n%q, %d", body, own.Path, got, b.foreign, want, foreign)
+	}
+}
+
+// TestMapBodyByChance: whole and half URLs, written this way and that, side by side, become what the reference makes of them.
+func TestMapBodyByChance(t *testing.T) {
+	b := testMapper(t, "/root/")
+	search, routes := b.search, b.own.table.routes
+	for seed := range uint64(3000) {
+		r := rand.New(rand.NewPCG(seed, 5))
+		var body strings.Builder
+		for range 1 + r.IntN(6) {
+			url := search.texts[r.IntN(len(search.texts))]
+			switch r.IntN(5) {
+			case 0:
+				url = url[:r.IntN(len(url))]
+			case 1:
+				url = url[r.IntN(len(url)):]
+			}
+			switch r.IntN(5) {
+			case 0:
+				url = strings.ToUpper(url)
+			case 1, 2:
+				url = strings.Replace(url, "/", `\/`, 1+r.IntN(6))
+			case 3:
+				url = strings.ReplaceAll(url, "/", `\/`)
+			}
+			const behind = `/\?#:"x h4`
+			n := r.IntN(len(behind))
+			body.WriteString(url + behind[n:n+r.IntN(3)%(len(behind)-n)])
+		}
+		most := 1 + r.IntN(30)
+		checkMapBody(t, search, routes[r.IntN(len(routes))], body.String(), func(int) int { return 1 + r.IntN(most) })
+	}
 }
 
 // BenchmarkMapBody is what mapping costs, in bodies with many URLs, with none, and that are nothing but slashes.
