@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"unicode"
 
 	"credproxy/proxy/http1"
 )
@@ -94,7 +95,7 @@ func checkPath(path, scratch []byte) string {
 
 func isSlash(c byte) bool { return c == '/' || c == '\\' }
 
-// hasDotSegment reports whether a segment of path is "." or "..", parameters and blanks behind it aside.
+// hasDotSegment reports whether a segment of path is "." or "..", parameters and blanks around it aside.
 func hasDotSegment(path []byte) bool {
 	for len(path) > 0 {
 		i := 0
@@ -110,12 +111,17 @@ func hasDotSegment(path []byte) bool {
 	return false
 }
 
-// bareSegment cuts a segment's parameters and the blanks at its end.
+// bareSegment cuts a segment's parameters and the blanks around it.
 func bareSegment(s []byte) []byte {
 	if i := bytes.IndexByte(s, ';'); i >= 0 {
 		s = s[:i]
 	}
-	return bytes.TrimRight(s, " ")
+	return bytes.TrimSpace(s)
+}
+
+// bareName cuts the dots at a segment's end as well, as file systems do.
+func bareName(s []byte) []byte {
+	return bytes.TrimRightFunc(bareSegment(s), func(r rune) bool { return r == '.' || unicode.IsSpace(r) })
 }
 
 // appendDecoded appends p with its percent escapes decoded; what is not a valid escape stays and makes ok false. dst
@@ -168,7 +174,7 @@ func foldOverlong(p []byte) []byte {
 //	POST <repo>/git-receive-pack
 //
 // in any spelling that a git server may take for them: encoded once or twice, in another case, with empty segments,
-// parameters, blanks or dots at a segment's end, with an encoded "?" or "#" behind it. A query of info/refs that
+// parameters, blanks around a segment or dots at its end, with an encoded "?" or "#" behind it. A query of info/refs that
 // has the word git-receive-pack anywhere is a push: no fetch does.
 func isPush(path, query, scratch []byte) bool {
 	for level := 0; ; level++ {
@@ -207,7 +213,7 @@ func lastSegment(path []byte) (segment, rest []byte) {
 		for i > 0 && !isSlash(path[i-1]) {
 			i--
 		}
-		segment, path = bytes.TrimRight(bareSegment(path[i:]), ". "), path[:max(i-1, 0)]
+		segment, path = bareName(path[i:]), path[:max(i-1, 0)]
 	}
 	return segment, path
 }

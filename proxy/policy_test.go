@@ -19,7 +19,7 @@ func TestPathRefused(t *testing.T) {
 		"/a/..%2fb", "/a/..%2Fb", "/a%2f..%2fb", "/a%252f..%252fb", "/a%2f%2e%2e", "/a/x%2f..",
 		`/a\..\b`, `/a/..\b`, "/a%5c..%5cb", "/a%255c..%255cb", "/a%5C.",
 		"/a/..;x=y/b", "/a/..;/b", "/a/.;", "/a/%2e%2e;x/b", "/a/..%3bx/b", "/a/..%253bx/b",
-		"/a/..%20/b", "/a/%c0%ae%c0%ae/b", "/a%c0%af../b", "/a/%e0%80%ae./b", "/a%c1%9c..",
+		"/a/..%20/b", "/a/%20../b", "/a/%c2%a0..", "/a/%2520../b", "/a/%c0%ae%c0%ae/b", "/a%c0%af../b", "/a/%e0%80%ae./b", "/a%c1%9c..",
 		"/a%00b", "/a%0ab", "/a%0d", "/a%1f", "/a%7f", "/a%2500", "/a%250a",
 		"/a%", "/a%2", "/a%zz", "/a%2g", "/%u002e",
 	} {
@@ -104,6 +104,9 @@ func TestPush(t *testing.T) {
 		"/x%3f/git-receive-pack":                                        true,
 		"/r/git-receive-pack.":                                          true,
 		"/r/git-receive-pack%20":                                        true,
+		"/r/%20git-receive-pack":                                        true,
+		"/r/%c2%a0git-receive-pack%c2%a0.%20":                           true,
+		"/r/info%20/%20refs?service=git-receive-pack":                   true,
 		"/r/git-receive-pack?x":                                         true,
 		"/r/info/refs?service=git-receive-pack":                         true,
 		"/r/info/refs?a=b&service=git-receive-pack&c":                   true,

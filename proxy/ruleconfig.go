@@ -97,7 +97,7 @@ func setRulePath(r *Rule, s string) error {
 		switch {
 		case segment == "" && !last:
 			return fmt.Errorf("has an empty segment")
-		case segment != "" && strings.TrimRight(segment, ". ") == "":
+		case segment != "" && len(bareName([]byte(segment))) == 0:
 			return fmt.Errorf("has a segment of dots or blanks")
 		case segment == anyRest && !last:
 			return fmt.Errorf("** is any rest: it stands at the end")

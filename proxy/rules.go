@@ -42,15 +42,15 @@ func newPattern(name string, r Rule) pattern {
 	return pattern{name: name, methods: newMethodSet(r.Methods), segments: strings.Split(r.Path[1:], "/")}
 }
 
-// newDenial compiles a rule of deny. A slash at its end is of no account there, nor are dots and blanks at the end of a
-// segment. A HEAD is a GET whose content nobody wants, so what denies one denies the other.
+// newDenial compiles a rule of deny. A slash at its end is of no account there, nor are blanks around a segment and
+// dots at its end. A HEAD is a GET whose content nobody wants, so what denies one denies the other.
 func newDenial(name string, r Rule) pattern {
 	p := newPattern(name, r)
 	if n := len(p.segments) - 1; p.segments[n] == "" {
 		p.segments = p.segments[:n]
 	}
 	for i, s := range p.segments {
-		p.segments[i] = strings.TrimRight(s, ". ")
+		p.segments[i] = string(bareName([]byte(s)))
 	}
 	if p.methods&newMethodSet([]string{"GET"}) != 0 {
 		p.methods |= newMethodSet([]string{"HEAD"})
@@ -279,11 +279,11 @@ func (b beginning) next(piece []byte, split bool) beginning {
 }
 
 // step matches one more piece of the path: a segment, or what follows an encoded separator, which then may also belong
-// to the segment before it. A segment that is empty may be passed over; parameters, and dots and blanks at its end, may
-// be cut.
+// to the segment before it. A segment that is empty may be passed over; parameters, blanks around it and dots at its
+// end may be cut.
 func (p *pattern) step(at, open positions, piece []byte) (next, nextOpen positions) {
 	next, nextOpen = open, open
-	bare := bytes.TrimRight(bareSegment(piece), ". ")
+	bare := bareName(piece)
 	parameters := bytes.IndexByte(piece, ';') >= 0
 	if len(bare) == 0 {
 		next |= at
@@ -361,7 +361,7 @@ func (p *pattern) matchesEvery(path, scratch []byte) bool {
 // isOneSegment reports whether a segment is one, and not empty, in every reading.
 func isOneSegment(segment, scratch []byte) bool {
 	for level := 0; ; level++ {
-		if len(bytes.TrimRight(bareSegment(segment), ". ")) == 0 || bytes.ContainsAny(segment, `/\?#`) {
+		if len(bareName(segment)) == 0 || bytes.ContainsAny(segment, `/\?#`) {
 			return false
 		}
 		if level == decodings || bytes.IndexByte(segment, '%') < 0 {

@@ -53,6 +53,8 @@ func TestDeny(t *testing.T) {
 		"POST /keys%23":           false,
 		"POST /keys.":             false,
 		"POST /keys%20":           false,
+		"POST /%20keys":           false,
+		"POST /%c2%a0keys.%c2%a0": false,
 		`POST /\keys`:             false,
 		"POST /%5ckeys":           false,
 		"POST /k%c0%afeys":        true,
