@@ -2,12 +2,30 @@ package proxy
 
 import (
 	"fmt"
+	"iter"
+	"math/rand/v2"
 	"net/url"
 	"strings"
 	"testing"
 
 	"credproxy/proxy/http1"
 )
+
+// byChance are n texts, always the same, each of up to most of the pieces.
+func byChance(n, most int, pieces ...string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		r := rand.New(rand.NewPCG(uint64(n), uint64(most)))
+		for range n {
+			var b strings.Builder
+			for range 1 + r.IntN(most) {
+				b.WriteString(pieces[r.IntN(len(pieces))])
+			}
+			if !yield(b.String()) {
+				return
+			}
+		}
+	}
+}
 
 // FuzzFind: the route of a path is the longest prefix there is, as a loop over all of them finds it.
 func FuzzFind(f *testing.F) {
@@ -47,6 +65,9 @@ func FuzzPush(f *testing.F) {
 	for _, s := range []string{"/r/git-receive-pack", "/r/info/refs?service=git-receive-pack", "/r/%67it-receive-pac%256b/", "/a%2finfo//refs?x&service=git%2dreceive-pack",
 		"/git-upload-pack", "/info/refs?service=git-upload-pack", `/r\GIT-receive-pack;x`, "/info/refs?a=b;service=git-receive-pack#"} {
 		f.Add(s)
+	}
+	for target := range byChance(5000, 10, "/", "%2f", "%5c", `\`, "%2e", "..", "%252e", "%25", "%20", "%c2%a0", "+", ";", "%00", "%c0%af", "git-receive-pack", "git%2dreceive-pack", "GIT-receive-PACK", "info", "refs", "%69nfo", "?", "service=", "&", "=", "#", "%3f", "%26", "%3d", "%253f") {
+		f.Add("/" + target)
 	}
 	f.Fuzz(func(t *testing.T, target string) {
 		q := http1.Request{}
@@ -116,6 +137,9 @@ func FuzzFieldsUp(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	dropped := oneRoute(f, "").dropped
+	for fields := range byChance(2000, 8, "authorization: x\r\n", "X-Api-Key: y\r\n", "x_api.key: z\r\n", "Connection: x, authorization\r\n", "Connection: ,,\tx-a ,host\r\n", "X-A: 1\r\n", "x-a: 2\r\n", "Cookie: c\r\n", "TE: trailers\r\n", "Keep-Alive: 5\r\n", "Upgrade: h2c\r\n", "Accept-Encoding: gzip\r\n", "Connection: connection\r\n", "Content-Length: 0\r\n", "Expect: 100-continue\r\n") {
+		f.Add([]byte(fields))
+	}
 	f.Fuzz(func(t *testing.T, fields []byte) {
 		var q http1.Request
 		head := []byte("GET / HTTP/1.1\r\nHost: h\r\n" + string(fields) + "\r\n")

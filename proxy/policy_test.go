@@ -46,6 +46,9 @@ func FuzzPath(f *testing.F) {
 	for _, s := range []string{"a/b", "%2e%2e/", `..\`, "%252e%252e%255c", "..;x/", "%c0%ae.", "a%2fb", "..%00"} {
 		f.Add(s)
 	}
+	for suffix := range byChance(5000, 8, "/", "%2f", "%5c", `\`, "%2e", "..", "%252e", "%25", "%20", "%c2%a0", "+", ";", "%00", "%c0%af", "a", ".") {
+		f.Add(suffix)
+	}
 	f.Fuzz(func(t *testing.T, suffix string) {
 		for i := range len(suffix) {
 			if suffix[i] <= ' ' || suffix[i] > '~' || suffix[i] == '?' || suffix[i] == '#' {

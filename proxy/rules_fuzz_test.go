@@ -107,6 +107,11 @@ func FuzzRules(f *testing.F) {
 	} {
 		f.Add(seed[0], seed[1])
 	}
+	for path := range byChance(5000, 6, "/", "%2f", "%5c", `\`, "%2e", "%252e", "%25", "%20", "%c2%a0", ";", "%c0%af", "a", "b", "x", "%3f", "%61", "...") {
+		for _, rule := range []string{"/a", "/a/b", "/*/a", "/a/**"} {
+			f.Add(rule, path)
+		}
+	}
 	f.Fuzz(holdRule)
 }
 

@@ -31,6 +31,9 @@ func FuzzHandshake(f *testing.F) {
 	f.Add("GET / HTTP/1.0", []byte(whole))
 	f.Add("POST / HTTP/1.1", []byte(whole))
 	r := oneRoute(f, `"upgrade": ["websocket"], "chunked_bodies": "stream"`)
+	for fields := range byChance(2000, 9, "Upgrade: websocket\r\n", "Connection: Upgrade\r\n", "Connection: upgrade, x\r\n", "Sec-WebSocket-Version: 13\r\n", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", "Sec-WebSocket-Protocol: a, openai-insecure-api-key.x,b\r\n", "Connection: sec-websocket-protocol\r\n", "Content-Length: 0\r\n", "Sec-WebSocket-Extensions: permessage-deflate\r\n", "Upgrade: h2c\r\n", "upgrade: WebSocket\r\n") {
+		f.Add("GET / HTTP/1.1", []byte(fields))
+	}
 	f.Fuzz(func(t *testing.T, line string, fields []byte) {
 		var q http1.Request
 		head := line + "\r\nHost: h\r\n" + string(fields) + "\r\n"
@@ -102,6 +105,9 @@ func FuzzHandshakeAnswer(f *testing.F) {
 			t.Fatal("opens a tunnel that nobody asked for")
 		}
 		judge, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(p)), nil)
+		if err == nil && judge.Close {
+			return // net/http has taken Connection out
+		}
 		right := err == nil && judge.ProtoAtLeast(1, 1) && strings.Join(judge.Header["Sec-Websocket-Accept"], "|") == accept &&
 			strings.EqualFold(strings.Join(judge.Header["Upgrade"], "|"), "websocket") &&
 			slices.ContainsFunc(strings.Split(strings.Join(judge.Header["Connection"], ","), ","), func(o string) bool {
