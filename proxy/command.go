@@ -24,6 +24,10 @@ const (
 	// endWithin is how long a stop waits for what it has ended: a command, an exchange.
 	endWithin = 2 * time.Second
 
+	// holdWithin is how long a command's output may stay open when the command has ended: on a machine that is busy the end
+	// of the one is not seen at once when the other comes.
+	holdWithin = 5 * time.Second
+
 	// retryAtMost bounds the time between two runs of a command that fails.
 	retryAtMost = time.Minute
 )
@@ -76,7 +80,7 @@ func (t *TokenSource) run(ctx context.Context, within time.Duration, env []strin
 	var out bounded
 	cmd := exec.CommandContext(ctx, t.Command[0], t.Command[1:]...)
 	cmd.Env, cmd.Stdout = env, &out
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = holdWithin
 	err := runGroup(cmd)
 	exit, failed := errors.AsType[*exec.ExitError](err)
 	switch {

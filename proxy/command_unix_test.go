@@ -131,9 +131,12 @@ func TestRenewalOfWhatIsGone(t *testing.T) {
 	if err := syscall.Mkfifo(gate, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	renew, done := s.table.Load().routes[0].renew[0], make(chan struct{})
+	route, done := s.table.Load().routes[0], make(chan struct{})
+	if route.refusal != nil {
+		t.Fatal(route.refusal.Message)
+	}
 	go func() {
-		renew()
+		route.renew[0]()
 		close(done)
 	}()
 	w, err := os.OpenFile(gate, os.O_WRONLY, 0) // once the command reads

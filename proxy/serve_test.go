@@ -27,6 +27,11 @@ func newServer(t testing.TB, o Options, routes string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { // what it does besides serving must not go on beside other tests
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		s.Shutdown(ctx)
+	})
 	return s
 }
 
