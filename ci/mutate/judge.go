@@ -92,8 +92,9 @@ func (j *judge) credit(m *Mutant, t *Test) {
 	of[t]++
 }
 
-// order returns the tests that reach a mutant and were not run: those of its package first, then the ones that promise
-// most for their time: they have killed in the same function, or reach what few others reach around it.
+// order returns the tests that reach a mutant and were not run: first those that have killed in the same function and
+// those of its package, of a declaration, which all tests reach, only the former; then the ones that promise most for
+// their time, as they reach what few others reach around it.
 func (j *judge) order(m *Mutant) []*Test {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -103,14 +104,16 @@ func (j *judge) order(m *Mutant) []*Test {
 		if t.Fails || t.Reaches[m.ID] == 0 || j.ran[m][t] {
 			continue
 		}
-		p := 10 * float64(j.kills[function(m)][t])
+		kills := j.kills[function(m)][t]
+		p := 10 * float64(kills)
 		for id := max(1, m.ID-60); id < min(len(t.Reaches), m.ID+60); id++ {
 			if t.Reaches[id] != 0 && j.mutants[id-1].File == m.File {
 				p += 1 / float64(j.reached[id])
 			}
 		}
 		p /= (t.Duration + 50*time.Millisecond).Seconds()
-		if t.pkg == m.Package && !strings.Contains(t.run, "/") && t.Duration < 2*time.Second {
+		own := t.pkg == m.Package && m.Func != "" && !strings.Contains(t.run, "/")
+		if (own || kills > 0) && t.Duration < 2*time.Second {
 			p += 1e6
 		}
 		promise[t] = p
