@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -301,4 +302,22 @@ func FuzzRequest(f *testing.F) {
 
 func refusedByURL(err error) bool {
 	return strings.HasPrefix(err.Error(), "parse ") || strings.Contains(err.Error(), "invalid URI")
+}
+
+// TestByteClasses: every byte is of the classes that the grammars of RFC 9110 and 9112 put it into.
+func TestByteClasses(t *testing.T) {
+	for name, class := range map[string]struct {
+		of      int
+		grammar string
+	}{
+		"token": {tokenByte, "[!#$%&'*+.^_`|~0-9A-Za-z-]"}, "field value": {valueByte, `[\t -~\x80-\xff]`},
+		"target": {targetByte, `[!-"$-~]`}, "hexadecimal digit": {hexByte, "[0-9A-Fa-f]"},
+	} {
+		re := regexp.MustCompile("^" + class.grammar + "$")
+		for c := range 256 {
+			if got, want := all([]byte{byte(c)}, byte(class.of)), re.MatchString(string(rune(c))); got != want {
+				t.Errorf("%q is of a %s: %v", rune(c), name, got)
+			}
+		}
+	}
 }
