@@ -78,6 +78,9 @@ func FuzzRechunk(f *testing.F) {
 		f.Add([]byte(s), []byte{0})
 		f.Add([]byte(s), []byte{255, 2})
 	}
+	for body := range byChance(2000, 8, "3\r\nabc\r\n", "0\r\n", "\r\n", "1\r\n", "a", "abc", "5;x=y\r\nhello\r\n", "0\r\n\r\n", "0000\r\n", "T: v\r\n", "00003\r\nabc\r\n", "A\r\n0123456789\r\n", ";x\r\n", "\n", "\r", " ", "3", "f", "X : y\r\n") {
+		f.Add([]byte(body), []byte{byte(len(body)), 1, 4})
+	}
 	f.Fuzz(func(t *testing.T, body, sizes []byte) {
 		out, took, n, err := rechunk(t, body, append([]byte(nil), sizes...))
 		at := io.MultiReader(strings.NewReader("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n"), bytes.NewReader(body))

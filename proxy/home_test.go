@@ -236,6 +236,9 @@ func FuzzMapURL(f *testing.F) {
 		f.Add(s)
 	}
 	h := testHoming(f, "/api/", fourHomes...)
+	for url := range byChance(5000, 7, "https://", "http://", "//", "/", "api.test", "API.test", ":443", ":80", ":", "/v1", "/v1/org", "root.test", "plain.test", "[::1]", "files.test:8443", "x", "?a", "#b", "..", "%2e", "@", "u:p@", `\`) {
+		f.Add(url)
+	}
 	f.Fuzz(func(t *testing.T, u string) {
 		got := string(h.appendURL(nil, []byte(u)))
 		if got == u {

@@ -66,6 +66,11 @@ func FuzzScreen(f *testing.F) {
 		f.Add(framing, []byte(`{"x":"the-real\/token\u002b1","y":"7468652d7265616c2f746f6b656e2b31"`), uint64(3))
 		f.Add(framing, []byte("aaaaaaaaaaaaaaaathe-rthe-real/token+1the-real/token+the-real/token+1"), uint64(4))
 	}
+	seed := uint64(0)
+	for content := range byChance(3000, 10, "the-real/token+1", "the-", "real/", "tok", "en+1", "aaaaaaaaaa", "aaaa", "%2D", "%2f", "%2b", `\/`, `\u002b`, `\u002d`, "%", `\`, "7468652d7265616c2f746f6b656e2b31", "7468", "dGhlLXJlYWwvdG9rZW4rMQ==", "dGhl", "\n\n", "data: ", "\xff") {
+		seed++
+		f.Add(byte(seed), []byte(content), seed)
+	}
 	f.Fuzz(func(t *testing.T, framing byte, content []byte, seed uint64) {
 		if len(content) > 2000 {
 			return
