@@ -341,13 +341,13 @@ func (x *exchange) more(up *upstreamConn) ([]byte, error) {
 		} else {
 			up.sock.readWithin(x.srv.timeouts.Silence)
 		}
-		n, err := up.rd.Fill()
+		_, err := up.rd.Fill()
 		if x.screen.held > 0 && isTimeout(err) {
-			n, err = up.fillNow() // what came while the processor was elsewhere is not late
+			err = up.fillNow() // what came while the processor was elsewhere is not late
 		}
 		switch {
 		case err == nil:
-			err = x.screenMore(up, n)
+			err = x.screenMore(up)
 		case x.screen.held > 0: // an error other than that it took too long comes again
 			x.screen.release()
 			err = nil

@@ -35,23 +35,23 @@ type screen struct {
 	stream redact.Stream
 	body   http1.Body // follows the framing ahead of who passes it on
 
-	held int       // bytes at the end of the buffer that are not to be passed on yet
+	held int       // bytes at the end of what was looked at that are not to be passed on yet
 	at   []int     // where in these the last bytes of content are, framing being between them
 	by   time.Time // until when they are held
 }
 
-// look masks the tokens in the last fresh bytes of p, which is all that is buffered, and those that began in what is held,
+// look masks the tokens in what has come behind the bytes that are held, with which p begins, and those that began in these,
 // and sets held. It returns how many there were.
-func (s *screen) look(p []byte, fresh int) (count int) {
-	before, start := s.held, len(p)-fresh-s.held // at counts from start
-	for i := len(p) - fresh; i < len(p) && !s.body.Done() && !s.body.InTrailer(); {
+func (s *screen) look(p []byte) (count int) {
+	before := s.held
+	for i := before; i < len(p) && !s.body.Done() && !s.body.InTrailer(); {
 		n, content, err := s.body.Next(p[i:])
 		switch {
 		case err != nil: // who passes it on finds it, too
 			s.release()
 			return count
 		case content:
-			count += s.next(p[start:], i-start, n)
+			count += s.next(p, i, n)
 		case n > bareFraming:
 			count += s.stream.M.Mask(p[i : i+n])
 		}
@@ -65,7 +65,7 @@ func (s *screen) look(p []byte, fresh int) (count int) {
 	for k := range s.at {
 		s.at[k] -= first
 	}
-	if s.held = len(p) - start - first; s.held > maxHeld {
+	if s.held = len(p) - first; s.held > maxHeld {
 		s.release()
 	} else if before == 0 || first > 0 {
 		s.by = time.Now().Add(heldFor)
@@ -157,12 +157,12 @@ func (x *exchange) screenBody(up *upstreamConn, body http1.Body) error {
 		return nil
 	}
 	x.screen.stream.M, x.screen.body = x.lookout.matcher, body
-	return x.screenMore(up, len(up.rd.Buffered()))
+	return x.screenMore(up)
 }
 
-// screenMore looks through the last n bytes that came.
-func (x *exchange) screenMore(up *upstreamConn, n int) error {
-	count := x.screen.look(up.rd.Buffered(), n)
+// screenMore looks through what has come; all before that was passed on, but for what is held.
+func (x *exchange) screenMore(up *upstreamConn) error {
+	count := x.screen.look(up.rd.Buffered())
 	x.event.Redactions += count
 	if count > 0 && x.route.CutReflected {
 		return errReflected

@@ -157,7 +157,7 @@ func TestAlive(t *testing.T) {
 // TestFillNow: what has come is read after its time, too, and nothing is waited for.
 func TestFillNow(t *testing.T) {
 	server, c := tlsPair(t)
-	if _, err := c.fillNow(); !isTimeout(err) {
+	if err := c.fillNow(); !isTimeout(err) {
 		t.Fatalf("nothing came, but %v", err)
 	}
 	server.Write([]byte("late"))
@@ -167,7 +167,7 @@ func TestFillNow(t *testing.T) {
 	if _, err := c.rd.Fill(); !isTimeout(err) {
 		t.Fatalf("read after the deadline: %v", err)
 	}
-	if _, err := c.fillNow(); err != nil || string(c.rd.Buffered()) != "late" {
+	if err := c.fillNow(); err != nil || string(c.rd.Buffered()) != "late" {
 		t.Fatalf("%q, %v", c.rd.Buffered(), err)
 	}
 	c.sock.readWithin(time.Minute)

@@ -289,10 +289,11 @@ func (c *upstreamConn) ReadInto(r *http1.Reader) (int, error) {
 }
 
 // fillNow puts what is there into the Reader, whatever deadline has passed.
-func (c *upstreamConn) fillNow() (int, error) {
+func (c *upstreamConn) fillNow() error {
 	c.sock.polling = true
 	defer func() { c.sock.polling = false }()
-	return c.rd.Fill()
+	_, err := c.rd.Fill()
+	return err
 }
 
 // pending reports whether the tls.Conn may have something to say without more bytes from the network.
