@@ -196,7 +196,7 @@ func (m *matcher) escaped(p []byte, f *found) {
 			if mixed {
 				done = min(done, m.around(p, e, percentEscapes|jsonEscapes, f))
 			}
-			if mixed && m.class['%']&m.class['\\']&inPattern != 0 { // escapes of the one kind are text in the other reading
+			if mixed && (m.class['%']|m.class['\\'])&inPattern != 0 { // what is an escape of the one kind is text in the other reading
 				done = min(done, m.around(p, e, (percentEscapes|jsonEscapes)&^kind, f))
 			}
 		}

@@ -349,6 +349,11 @@ func TestHalfRead(t *testing.T) {
 	for _, text := range []string{`a%41bcd\u0065fgh`, `%41a%41bcd\u0065fgh%41`, `x\u0041b%63defgh`, `\u0041x\u0041b%63defgh\u0041`} {
 		check(t, secrets, []byte(text), 6)
 	}
+	for _, test := range []struct{ other, text string }{
+		{`back\slash-1`, `%41bcd\u0065fgh`}, {"pass%word-1", `\u0041b%63defgh`}, {`both%41\-`, `%41b\u0063defgh`}, {"neither-of-them", `%41bcd\u0065fgh`},
+	} {
+		check(t, []Secret{{Token: "41bcdefgh"}, {Token: test.other}}, []byte(test.text), 8)
+	}
 }
 
 // TestReadyMade: a token that is the base64 of user and password is looked for as the password of that user is, and as it

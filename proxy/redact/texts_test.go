@@ -24,7 +24,7 @@ type writer struct{ *rand.Rand }
 
 // secrets are some of few different characters, so that much looks like their beginning.
 func (w writer) secrets() (secrets []Secret) {
-	for range 1 + w.IntN(2) {
+	for range 1 + w.IntN(3) {
 		alphabet := pick(w, "ab", "41", "aZ0-", "%41u0", `a\/"0`, "0123456789abcdef", "eyJhbGciOi+/_=", " !#~[]")
 		s := Secret{Token: w.chars(alphabet, 8+w.IntN(1+w.IntN(40))), Scheme: pick(w, "", "Bearer", "Basic")}
 		if w.IntN(3) == 0 {
@@ -54,6 +54,10 @@ func (w writer) text(secrets []Secret) []byte {
 		case 3:
 			piece = w.chars("\x00\x7f\x80\xff", w.IntN(1+w.IntN(60)))
 		}
+		half := ""
+		if w.IntN(4) == 0 { // of an escape, which then takes something of the piece, or nothing
+			half = pick(w, "%", "%4", `\`, `\u00`, `\u004`)
+		}
 		switch w.IntN(6) {
 		case 0:
 			piece = hex.EncodeToString([]byte(piece))
@@ -62,7 +66,7 @@ func (w writer) text(secrets []Secret) []byte {
 		case 2, 3:
 			piece = w.escape(piece)
 		}
-		b.WriteString(piece)
+		b.WriteString(half + piece)
 	}
 	return []byte(b.String())
 }
