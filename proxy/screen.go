@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -14,7 +15,8 @@ const (
 	// heldFor is how long the end of what has come of a response is kept back that may be the beginning of a token.
 	heldFor = 20 * time.Millisecond
 
-	// maxHeld is how much of it is, chunk framing included: more than any token takes that is not cut into single bytes.
+	// maxHeld is how much of it is, chunk framing included: more than a token of a few KiB takes, in any writing, unless it
+	// is cut into single bytes.
 	maxHeld = 32 << 10
 
 	// bareFraming is the longest run of chunk framing without extensions: the end of a chunk and the line of the next.
@@ -46,14 +48,14 @@ func (s *screen) look(p []byte) (count int) {
 	before := s.held
 	for i := before; i < len(p) && !s.body.Done() && !s.body.InTrailer(); {
 		n, content, err := s.body.Next(p[i:])
-		switch {
-		case err != nil: // who passes it on finds it, too
+		if content {
+			count += s.next(p, i, n)
+		} else if e := extension(p[i : i+n]); len(e) > 0 {
+			count += s.stream.M.Mask(e)
+		}
+		if err != nil { // who passes it on finds it, too
 			s.release()
 			return count
-		case content:
-			count += s.next(p, i, n)
-		case n > bareFraming:
-			count += s.stream.M.Mask(p[i : i+n])
 		}
 		i += n
 	}
@@ -71,6 +73,17 @@ func (s *screen) look(p []byte) (count int) {
 		s.by = time.Now().Add(heldFor)
 	}
 	return count
+}
+
+// extension is what of a run of chunk framing may be of chunk extensions (RFC 9112, section 7.1.1), and not of a size.
+func extension(framing []byte) []byte {
+	if i := bytes.IndexByte(framing, ';'); i >= 0 {
+		return framing[i:]
+	}
+	if len(framing) > bareFraming { // the rest of one
+		return framing
+	}
+	return nil
 }
 
 // next masks the tokens in the n bytes of content at p[i] and those that end in them.

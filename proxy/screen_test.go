@@ -122,6 +122,25 @@ func TestScreenMalformed(t *testing.T) {
 	}
 }
 
+// TestScreenExtensions: a token in a chunk extension that comes in one piece is masked, also where what follows is
+// malformed; in a chunk's size there is none.
+func TestScreenExtensions(t *testing.T) {
+	m := redact.New([]redact.Secret{{Token: "a-token"}, {Token: "a-longer-token"}, {Token: "00000000000a"}})
+	for body, want := range map[string]string{
+		"1;a-longer-token\r\na\r\n0\r\n\r\n":              "1;**************\r\na\r\n0\r\n\r\n",
+		"1\r\na\r\n0;a-longer-token\r\n\r\n":              "1\r\na\r\n0;**************\r\n\r\n",
+		"1;x=y;a-longer-token;\x01":                       "1;x=y;**************;\x01",
+		"00000000000a;x=a-longer-token\r\n0123456789\r\n": "00000000000a;x=**************\r\n0123456789\r\n",
+		"1;a-token\r\n":                                   "1;a-token\r\n", // too short to be looked for
+	} {
+		framed, _ := bodyOf(t, 1, nil, nil, nil)
+		s, p := screen{stream: redact.Stream{M: m}, body: framed}, []byte(body)
+		if s.look(p); string(p) != want {
+			t.Errorf("%q: %q", body, p)
+		}
+	}
+}
+
 // TestCoded: any content coding but that for none is one; nobody can look into it.
 func TestCoded(t *testing.T) {
 	for line, want := range map[string]bool{"Content-Encoding: gzip": true, "content-encoding: x": true, "Content-Encoding: identity, br": true,
