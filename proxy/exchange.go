@@ -44,6 +44,7 @@ type exchange struct {
 	headBy     time.Time   // when the head of the response that has begun must be there
 	closing    bool        // the response says Connection: close
 	agentErr   error       // writing to the agent failed
+	upErr      error       // reading of the upstream failed while the end of what came was held
 	mapped     bool        // the head of the response is that of a body in which URLs are mapped
 	mapper     *bodyMapper // maps them, if there is such a body; else nil
 	event      Event
@@ -316,7 +317,7 @@ func (x *exchange) countUpload() {
 // refuse answers the agent instead of forwarding its request.
 func (x *exchange) refuse(r *Refusal) ending {
 	x.event.Status, x.event.Refusal = r.Status, r.Code
-	x.closing = x.unread > 0 || !x.req.Persistent() || x.handshake != nil || x.srv.draining.Load()
+	x.closing = x.unread > 0 || x.req.Minor == 0 || !x.req.Persistent() || x.handshake != nil || x.srv.draining.Load()
 	x.agent.rd.Consume(x.headSize)
 	x.dropOut()
 	x.out, x.event.BytesOut = r.appendTo(http1.TakeBuffer(false)[:0],

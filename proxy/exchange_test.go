@@ -35,6 +35,16 @@ func TestDeafAgent(t *testing.T) {
 	}
 }
 
+// TestRefusalToOldAgent: an HTTP/1.0 agent's connection is closed after a refusal, as after an answer.
+func TestRefusalToOldAgent(t *testing.T) {
+	addr, _ := serve(t, newServer(t, Options{}, one("", "")))
+	conn := dialAgent(t, addr)
+	io.WriteString(conn, "GET /none HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+	if got, err := io.ReadAll(conn); err != nil || !strings.Contains(string(got), "\r\nConnection: close\r\n") {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 // TestHalfAHead: an agent that ends within a head is answered nothing; one that stays is told, and cut off.
 func TestHalfAHead(t *testing.T) {
 	addr, _ := serve(t, newServer(t, Options{Timeouts: Timeouts{Head: 100 * time.Millisecond}}, one("", "")))

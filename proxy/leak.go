@@ -53,7 +53,9 @@ func (x *exchange) guardBody() *Refusal {
 	here = here[:min(int64(len(here)), x.req.Length)] // none of a chunked one
 	if x.unread > int64(len(here)) {
 		x.guard = &bodyGuard{agent: x.agent, lookout: x.lookout, stream: redact.Stream{M: x.lookout.matcher}, left: guardedBody}
-		return x.guard.look(here)
+		refusal := x.guard.look(here)
+		x.event.Leaked = x.guard.leaked
+		return refusal
 	}
 	secret := x.lookout.matcher.Find(here[:min(len(here), guardedBody)])
 	if secret < 0 {

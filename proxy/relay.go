@@ -63,7 +63,7 @@ func (x *exchange) awaitResponse(up *upstreamConn) error {
 		}
 		up.sock.readWithin(within)
 		_, err := up.rd.Fill()
-		if err == nil || !isTimeout(err) || x.upload == nil || !x.upload.waiting(x.srv.timeouts.Response) {
+		if err == nil || !isTimeout(err) || !x.headBy.IsZero() || x.upload == nil || !x.upload.waiting(x.srv.timeouts.Response) {
 			return err
 		}
 	}
@@ -333,6 +333,9 @@ func (x *exchange) more(up *upstreamConn) ([]byte, error) {
 		if p := up.rd.Buffered(); len(p) > x.screen.held {
 			return p[:len(p)-x.screen.held], nil
 		}
+		if x.upErr != nil {
+			return nil, x.upErr
+		}
 		x.flush()
 		x.dropOut()
 		up.rd.Release()
@@ -348,8 +351,11 @@ func (x *exchange) more(up *upstreamConn) ([]byte, error) {
 		switch {
 		case err == nil:
 			err = x.screenMore(up)
-		case x.screen.held > 0: // an error other than that it took too long comes again
+		case x.screen.held > 0:
 			x.screen.release()
+			if !isTimeout(err) {
+				x.upErr = err // which comes after what was held: that a connection was reset is said once
+			}
 			err = nil
 		}
 		if err != nil {

@@ -15,6 +15,35 @@ import (
 	"credproxy/proxy/http1"
 )
 
+// TestResetWhileHeld: an upstream that resets its connection while the end of what came is held has not ended its answer.
+func TestResetWhileHeld(t *testing.T) {
+	up := listenLocal(t)
+	go func() {
+		for {
+			conn, err := up.Accept()
+			if err != nil {
+				return
+			}
+			conn.Read(make([]byte, 1<<10))
+			io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\nthe-real")
+			conn.(*net.TCPConn).SetLinger(0)
+			conn.Close()
+		}
+	}()
+	addr, _ := serve(t, newServer(t, Options{Getenv: func(string) string { return "the-real-token" }}, one("upstream", strconv.Quote("http://"+up.Addr().String()))))
+	for range 5 {
+		conn := dialAgent(t, addr)
+		io.WriteString(conn, "GET /a/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if content, err := io.ReadAll(resp.Body); string(content) != "the-real" || err == nil {
+			t.Errorf("%q, %v", content, err)
+		}
+	}
+}
+
 // headsOf returns the heads that an agent is answered with when the upstream gives this answer, up to that of the final one.
 func headsOf(t *testing.T, answer string) (got []*http.Response) {
 	t.Helper()
@@ -89,7 +118,7 @@ func TestBytesOut(t *testing.T) {
 	}
 }
 
-// TestLeakIsObserved: the event of a request with a token in its body says so, whether the body came with the head or after.
+// TestLeakIsObserved: the event of a request with a token in its body says so, whether the body came with the head, in part or after.
 func TestLeakIsObserved(t *testing.T) {
 	reached := make(chan bool, 1)
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -101,24 +130,18 @@ func TestLeakIsObserved(t *testing.T) {
 		told := make(chan Event, 1)
 		routes := strings.Replace(one("upstream", strconv.Quote(up.URL)), "{", fmt.Sprintf(`{"leak_guard": %q, `, guard), 1)
 		addr, stop := serve(t, newServer(t, Options{Getenv: func(string) string { return "the-token-of-the-route" }, Observer: func(e *Event) { told <- *e }}, routes))
-		for _, late := range []bool{false, true} {
+		body := "it is the-token-of-the-route" + strings.Repeat(".", 1000)
+		for _, first := range []int{len(body), 1, len(body) - 1} {
 			conn := dialAgent(t, addr)
-			body := "it is the-token-of-the-route" + strings.Repeat(".", 1000)
-			head := fmt.Sprintf("POST /a/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", len(body))
-			if late {
-				io.WriteString(conn, head+body[:1])
+			fmt.Fprintf(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", len(body), body[:first])
+			if guard == "log" || first == 1 {
 				<-reached
-				io.WriteString(conn, body[1:])
-			} else {
-				io.WriteString(conn, head+body)
-				if guard == "log" {
-					<-reached
-				}
+				io.WriteString(conn, body[first:])
 			}
 			io.Copy(io.Discard, conn)
 			conn.Close()
 			if e := <-told; !e.Leaked {
-				t.Errorf("%s, late %v: %+v", guard, late, e)
+				t.Errorf("%s, %d bytes at first: %+v", guard, first, e)
 			}
 		}
 		stop()

@@ -122,7 +122,7 @@ func (x *exchange) screenHead(head []byte) error {
 			return errReflected
 		}
 	}
-	if x.resp.Status >= 200 && !x.isHead && isCoded(x.resp.Fields) {
+	if body := x.resp.Body(x.isHead); x.resp.Status >= 200 && !body.Done() && isCoded(x.resp.Fields) {
 		if x.event.Compressed = true; x.route.RefuseCompressed {
 			return errCompressed
 		}
@@ -147,6 +147,7 @@ func (x *exchange) maskFields(fields []http1.Field) (n int) {
 	for i := range fields {
 		if f := &fields[i]; !http1.EqualFold(f.Name, "content-length") {
 			n += x.lookout.matcher.Mask(f.Line)
+			f.Line[len(f.Name)] = ':' // of a token that has one, too: without it this is no field line
 		}
 	}
 	return n

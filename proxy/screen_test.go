@@ -122,6 +122,29 @@ func TestScreenMalformed(t *testing.T) {
 	}
 }
 
+// TestMaskedLineIsALine: a field line that holds a token with a colon in it is a field line still.
+func TestMaskedLineIsALine(t *testing.T) {
+	s := newServer(t, Options{Getenv: func(string) string { return "id:the-secret" }}, one("upstream", `"https://h", "compressed": "refuse"`))
+	table := s.table.Load()
+	x := &exchange{heads: new(heads), route: table.byPath["/a/"], lookout: table.lookout.Load()}
+	for head, want := range map[string]string{
+		"HTTP/1.1 200 OK\r\nid:the-secret\r\n\r\n":                               "**:**********",
+		"HTTP/1.1 200 OK\r\nX: id:the-secret\r\n\r\n":                            "X: *************",
+		"HTTP/1.1 304 Not Modified\r\nContent-Encoding: gzip\r\n\r\n":            "Content-Encoding: gzip",
+		"HTTP/1.1 204 No Content\r\nContent-Encoding: gzip\r\n\r\n":              "Content-Encoding: gzip",
+		"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 0\r\n\r\n": "Content-Encoding: gzip",
+	} {
+		p := []byte(head)
+		n, err := x.resp.Parse(p, DefaultLimits.response())
+		if err == nil {
+			err = x.screenHead(p[:n])
+		}
+		if got := bytes.TrimSpace(x.resp.Fields[0].Line); err != nil || string(got) != want {
+			t.Errorf("%q: %s, %v", head, got, err)
+		}
+	}
+}
+
 // TestScreenExtensions: a token in a chunk extension that comes in one piece is masked, also where what follows is
 // malformed; in a chunk's size there is none.
 func TestScreenExtensions(t *testing.T) {

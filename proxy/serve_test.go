@@ -125,6 +125,17 @@ func dialAgent(t testing.TB, addr string) net.Conn {
 	return conn
 }
 
+// listenLocal listens until the test is over.
+func listenLocal(t testing.TB) net.Listener {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	return ln
+}
+
 // failing is a listener whose first connections fail.
 type failing struct {
 	net.Listener

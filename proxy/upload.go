@@ -61,10 +61,11 @@ func (u *upload) run() {
 			u.up.close() // what was sent is no whole request, and must not become one
 			return
 		}
-		if u.upstreamErr = u.write(p); u.upstreamErr != nil {
+		u.upstreamErr = u.write(p)
+		rd.Consume(n) // also what was not taken: it is no request
+		if u.upstreamErr != nil {
 			return
 		}
-		rd.Consume(n)
 	}
 }
 

@@ -65,20 +65,47 @@ func TestUploadFinishes(t *testing.T) {
 
 // TestUploadStops: when the upstream takes no more nothing more is read of the agent.
 func TestUploadStops(t *testing.T) {
-	conn, agent := net.Pipe()
-	defer agent.Close()
-	other, _ := net.Pipe()
-	c := refusing{other}
-	up := &upstreamConn{sock: newSock(c)}
-	u := startUpload(newAgent(New(Options{}), conn), up, 10, nil, nil)
-	io.WriteString(agent, "hello")
-	select {
-	case <-u.done:
-	case <-time.After(10 * time.Second):
-		t.Fatal("it goes on")
+	for n, left := range map[int64]int64{10: 5, 5: 0} {
+		conn, agent := net.Pipe()
+		defer agent.Close()
+		other, _ := net.Pipe()
+		c := refusing{other}
+		up := &upstreamConn{sock: newSock(c)}
+		u := startUpload(newAgent(New(Options{}), conn), up, n, nil, nil)
+		io.WriteString(agent, "hello")
+		select {
+		case <-u.done:
+		case <-time.After(10 * time.Second):
+			t.Fatal("it goes on")
+		}
+		if u.left.Load() != left || !errors.Is(u.upstreamErr, syscall.EPIPE) || u.agentErr != nil {
+			t.Errorf("%d bytes left, %v, %v", u.left.Load(), u.upstreamErr, u.agentErr)
+		}
+		if rest := u.agent.rd.Buffered(); len(rest) > 0 {
+			t.Errorf("%q of the body may be taken for the next request", rest)
+		}
 	}
-	if u.left.Load() != 5 || !errors.Is(u.upstreamErr, syscall.EPIPE) || u.agentErr != nil {
-		t.Errorf("%d bytes left, %v, %v", u.left.Load(), u.upstreamErr, u.agentErr)
+}
+
+// TestHalfAResponseHead: an upstream that begins an answer and falls silent is not waited for as long as the agent sends.
+func TestHalfAResponseHead(t *testing.T) {
+	t.Parallel()
+	up := listenLocal(t)
+	go func() {
+		conn, err := up.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 2")
+		io.Copy(io.Discard, conn)
+	}()
+	addr, _ := serve(t, newServer(t, Options{Timeouts: Timeouts{Response: 200 * time.Millisecond}, Getenv: func(string) string { return "a-token" }},
+		one("upstream", strconv.Quote("http://"+up.Addr().String()))))
+	conn := dialAgent(t, addr)
+	io.WriteString(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhell")
+	if got, err := io.ReadAll(conn); !strings.HasPrefix(string(got), "HTTP/1.1 504 ") {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 
