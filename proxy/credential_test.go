@@ -76,10 +76,28 @@ func TestShownName(t *testing.T) {
 		"abcdefghijklmnopqr1":                      "abcdefghijklmnopqr1",
 		"TOKEN_OF_THE_SERVICE_2":                   "TOKEN_OF_THE_SERVICE_2",
 		"token_of_the_second_service":              "token_of_the_second_service",
-		"/run/secrets/token-2-of-route":            "/run/secrets/token-2-of-route",
 	} {
 		if got := shownName(name); got != want {
 			t.Errorf("%s: %s", name, got)
+		}
+	}
+	const key = "abcd/efgh+ijkl0123456789=="
+	for _, source := range []TokenSource{{Env: key}, {Command: []string{key}}, {Command: []string{"curl -H 'X-Vault-Token: " + key + "'"}},
+		{Command: []string{"TOKEN=" + key + " sh"}}} {
+		for _, said := range []string{source.String(), source.place(), source.named()} {
+			if strings.Contains(said, key[5:]) {
+				t.Errorf("%+v: %s", source, said)
+			}
+		}
+	}
+	for _, name := range []string{"/run/secrets/the-token-2-of-the-route", "secrets/token-2", "../token-2-of-the-first-route", "token_of_route"} {
+		if said := (&TokenSource{File: name}).place(); said != "file "+name {
+			t.Error(said)
+		}
+	}
+	for _, name := range []string{"/usr/local/bin/vault2-helper", "./get-token-of-route-1", "aws"} {
+		if said := (&TokenSource{Command: []string{name, "x"}}).place(); said != "command "+name {
+			t.Error(said)
 		}
 	}
 }

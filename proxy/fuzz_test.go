@@ -66,7 +66,7 @@ func FuzzPush(f *testing.F) {
 		"/git-upload-pack", "/info/refs?service=git-upload-pack", `/r\GIT-receive-pack;x`, "/info/refs?a=b;service=git-receive-pack#"} {
 		f.Add(s)
 	}
-	for target := range byChance(5000, 10, "/", "%2f", "%5c", `\`, "%2e", "..", "%252e", "%25", "%20", "%c2%a0", "+", ";", "%00", "%c0%af", "git-receive-pack", "git%2dreceive-pack", "GIT-receive-PACK", "info", "refs", "%69nfo", "?", "service=", "&", "=", "#", "%3f", "%26", "%3d", "%253f") {
+	for target := range byChance(5000, 10, "/", "%2f", "%5c", `\`, "%2e", "..", "%252e", "%25", "%20", "%c2%a0", "+", ";", "%00", "%c0%af", "git-receive-pack", "git%2dreceive-pack", "GIT-receive-PACK", "info", "refs", "%69nfo", "?", "service=", "&", "=", "#", "%3f", "%26", "%3d", "%253f", "%23", ";x%2f", "%6b", "git-receive-pac") {
 		f.Add("/" + target)
 	}
 	f.Fuzz(func(t *testing.T, target string) {
@@ -78,18 +78,27 @@ func FuzzPush(f *testing.F) {
 			return
 		}
 		path, query, _ := strings.Cut(target, "?")
+		paths := []string{path}
 		for range decodings + 1 {
-			if liberalPush(path, query) {
-				t.Fatalf("%q passes", target)
+			var decoded []string
+			for _, path := range paths {
+				if liberalPush(path, query) {
+					t.Fatalf("%q passes", target)
+				}
+				decoded = append(decoded, liberalDecode(path), liberalDecode(withoutParameters(path)))
 			}
-			path, query = liberalDecode(path), liberalDecode(query)
+			paths, query = decoded, liberalDecode(query)
 		}
 	})
 }
 
 // liberalPush is how a server that wants to please reads a push.
 func liberalPush(path, query string) bool {
-	path, more, _ := strings.Cut(path, "?")
+	return liberalPushTo(path, "?", query) || liberalPushTo(path, "#", query)
+}
+
+func liberalPushTo(path, end, query string) bool {
+	path, more, _ := strings.Cut(path, end)
 	query += "&" + more
 	var segments []string
 	for _, s := range strings.FieldsFunc(path, func(r rune) bool { return r == '/' || r == '\\' }) {

@@ -218,6 +218,8 @@ func (h *homing) appendChallenges(p, v []byte) []byte {
 			}
 			realm = false
 		case c == '=' || c == ' ' || c == '\t':
+		case c == ',':
+			realm = false
 		default:
 			for n < len(v) && bytes.IndexByte([]byte(" \t,=\""), v[n]) < 0 {
 				n++
@@ -294,7 +296,11 @@ func (h *homing) appendMapped(p, u []byte, tls bool, n int) (_ []byte, ok bool) 
 	start := len(p)
 	p = append(p, r.Path...)
 	p = append(p, rest...)
-	return p, h.leadsTo(r, p[start:])
+	target := p[start:]
+	if n == 0 && len(target) > 1 && (isSlash(target[1]) || target[1] < ' ') { // a host follows, for whoever drops tabs as well
+		return p, false
+	}
+	return p, h.leadsTo(r, target)
 }
 
 // leadsTo reports whether a mapped target is one of the route, for whoever makes it absolute and removes its dot

@@ -149,6 +149,8 @@ func TestMapFields(t *testing.T) {
 		{`Link: <a>; rel="\`, `Link: <a>; rel="\`},
 		{`WWW-Authenticate: Bearer realm="https://api.test/v1/token",service="https://api.test/v1/x"`, `WWW-Authenticate: Bearer realm="http://p:9099/api/token",service="https://api.test/v1/x"`},
 		{`www-authenticate: Basic realm = "x", Bearer scope="realm=", REALM="https://files.test:8443/t?a"`, `www-authenticate: Basic realm = "x", Bearer scope="realm=", REALM="http://p:9099/files/t?a"`},
+		{`WWW-Authenticate: Bearer service="r",realm="https://api.test/v1/x"`, `WWW-Authenticate: Bearer service="r",realm="http://p:9099/api/x"`},
+		{`WWW-Authenticate: Bearer realm=x,"https://api.test/v1/x"`, `WWW-Authenticate: Bearer realm=x,"https://api.test/v1/x"`},
 		{`WWW-Authenticate: Basic realm="/v1/x"`, `WWW-Authenticate: Basic realm="/v1/x"`},
 		{`WWW-Authenticate: Basic realm="", Bearer realm="https://api.test/v1/x"`, `WWW-Authenticate: Basic realm="", Bearer realm="http://p:9099/api/x"`},
 		{`WWW-Authenticate: Basic realm="x" "https://api.test/v1/x"`, `WWW-Authenticate: Basic realm="x" "https://api.test/v1/x"`},
@@ -199,6 +201,21 @@ func TestMapURLLimit(t *testing.T) {
 	h.limit--
 	if got := string(h.appendURL([]byte(before), []byte(url))); got != before+url || h.foreign != 1 {
 		t.Errorf("above the limit: %s, %d foreign", got, h.foreign)
+	}
+}
+
+// TestMapURLOfTheRoot: with a prefix that is the root no path becomes the name of another host.
+func TestMapURLOfTheRoot(t *testing.T) {
+	for url, want := range map[string]string{
+		"/v1/x": "/x", "/v1": "/", "/v1//evil.test/x": "", `/v1/\evil.test/x`: "", "/v1/\t/evil.test/x": "", "https://h/v1//x": "http://p:9099//x", "/v1/x//y": "/x//y",
+	} {
+		h := testHoming(t, "/", "/", "https://h/v1")
+		if want == "" {
+			want = url
+		}
+		if got := string(h.appendURL(nil, []byte(url))); got != want || (want == url) != (h.foreign == 1) {
+			t.Errorf("%s: %s, %d foreign", url, got, h.foreign)
+		}
 	}
 }
 

@@ -95,15 +95,15 @@ func checkPath(path, scratch []byte) string {
 
 func isSlash(c byte) bool { return c == '/' || c == '\\' }
 
-// hasDotSegment reports whether a segment of path is "." or "..", parameters and blanks around it aside.
+// hasDotSegment reports whether a segment of path is "." or "..", parameters and blanks around it aside, and what follows
+// a "?" or a "#" that was encoded, and ends the path for whoever decodes it too soon.
 func hasDotSegment(path []byte) bool {
 	for len(path) > 0 {
 		i := 0
 		for i < len(path) && !isSlash(path[i]) {
 			i++
 		}
-		switch s := bareSegment(path[:i]); string(s) {
-		case ".", "..":
+		if s := path[:i]; isDots(s) || isDots(upTo(s, '?')) || isDots(upTo(s, '#')) {
 			return true
 		}
 		path = path[min(i+1, len(path)):]
@@ -111,12 +111,22 @@ func hasDotSegment(path []byte) bool {
 	return false
 }
 
+func isDots(segment []byte) bool {
+	s := bareSegment(segment)
+	return len(s) > 0 && len(s) <= 2 && s[0] == '.' && s[len(s)-1] == '.'
+}
+
+// upTo returns what of p is before the first c.
+func upTo(p []byte, c byte) []byte {
+	if i := bytes.IndexByte(p, c); i >= 0 {
+		return p[:i]
+	}
+	return p
+}
+
 // bareSegment cuts a segment's parameters and the blanks around it.
 func bareSegment(s []byte) []byte {
-	if i := bytes.IndexByte(s, ';'); i >= 0 {
-		s = s[:i]
-	}
-	return bytes.TrimSpace(s)
+	return bytes.TrimSpace(upTo(s, ';'))
 }
 
 // bareName cuts the dots at a segment's end as well, as file systems do.
@@ -176,28 +186,42 @@ func foldOverlong(p []byte) []byte {
 // in any spelling that a git server may take for them: encoded once or twice, in another case, with empty segments,
 // parameters, blanks around a segment or dots at its end, with an encoded "?" or "#" behind it. A query of info/refs that
 // has the word git-receive-pack anywhere is a push: no fetch does.
-func isPush(path, query, scratch []byte) bool {
-	for level := 0; ; level++ {
-		cut := path
-		if i := bytes.IndexAny(path, "?#"); i >= 0 {
-			cut = path[:i]
+func isPush(path, query, scratch []byte) bool { return isPushFrom(0, path, query, scratch) }
+
+// isPushFrom is isPush for a path that was decoded so many times.
+func isPushFrom(level int, path, query, scratch []byte) bool {
+	for i, cut := range [...][]byte{path, upTo(path, '?'), upTo(path, '#')} {
+		if i > 0 && len(cut) == len(path) {
+			continue
 		}
-		last, before := lastSegments(path)
-		cutLast, cutBefore := lastSegments(cut)
-		if isReceivePack(last) || isReceivePack(cutLast) {
+		last, before := lastSegments(cut)
+		if isReceivePack(last) ||
+			isInfoRefs(last, before) && (mentionsReceivePack(query, scratch) || mentionsReceivePack(path[len(cut):], scratch)) {
 			return true
 		}
-		if (isInfoRefs(last, before) || isInfoRefs(cutLast, cutBefore)) &&
-			(mentionsReceivePack(query, scratch) || mentionsReceivePack(path[len(cut):], scratch)) {
-			return true
-		}
-		if level == decodings || bytes.IndexByte(path, '%') < 0 {
-			return false
-		}
-		decoded, _ := appendDecoded(scratch[:0], path)
-		path = foldOverlong(decoded)
-		scratch = decoded[len(decoded):] // what was decoded is read further down
 	}
+	if level == decodings || bytes.IndexByte(path, '%') < 0 {
+		return false
+	}
+	if bytes.IndexByte(path, ';') >= 0 { // cut before a slash in them is decoded
+		decoded, _ := appendDecoded(nil, appendWithoutParameters(nil, path))
+		if isPushFrom(level+1, foldOverlong(decoded), query, nil) {
+			return true
+		}
+	}
+	decoded, _ := appendDecoded(scratch[:0], path)
+	return isPushFrom(level+1, foldOverlong(decoded), query, decoded[len(decoded):]) // what was decoded is read further down
+}
+
+// appendWithoutParameters appends path without the parameters of its segments.
+func appendWithoutParameters(dst, path []byte) []byte {
+	inside := false
+	for _, c := range path {
+		if inside = !isSlash(c) && (inside || c == ';'); !inside {
+			dst = append(dst, c)
+		}
+	}
+	return dst
 }
 
 // lastSegments returns the last two segments of path that are not empty.

@@ -19,7 +19,7 @@ func TestPathRefused(t *testing.T) {
 		"/a/..%2fb", "/a/..%2Fb", "/a%2f..%2fb", "/a%252f..%252fb", "/a%2f%2e%2e", "/a/x%2f..",
 		`/a\..\b`, `/a/..\b`, "/a%5c..%5cb", "/a%255c..%255cb", "/a%5C.",
 		"/a/..;x=y/b", "/a/..;/b", "/a/.;", "/a/%2e%2e;x/b", "/a/..%3bx/b", "/a/..%253bx/b",
-		"/a/..%20/b", "/a/%20../b", "/a/%c2%a0..", "/a/%2520../b", "/a/%c0%ae%c0%ae/b", "/a%c0%af../b", "/a/%e0%80%ae./b", "/a%c1%9c..",
+		"/a/..%20/b", "/a/%20../b", "/a/%c2%a0..", "/a/%2520../b", "/a/..%3f", "/a/..%23", "/a/..%253fb", "/a/.%3fx/b", "/a/..%23%3f", "/a/..;%3f", "/a/%c0%ae%c0%ae/b", "/a%c0%af../b", "/a/%e0%80%ae./b", "/a%c1%9c..",
 		"/a%00b", "/a%0ab", "/a%0d", "/a%1f", "/a%7f", "/a%2500", "/a%250a",
 		"/a%", "/a%2", "/a%zz", "/a%2g", "/%u002e",
 	} {
@@ -46,7 +46,7 @@ func FuzzPath(f *testing.F) {
 	for _, s := range []string{"a/b", "%2e%2e/", `..\`, "%252e%252e%255c", "..;x/", "%c0%ae.", "a%2fb", "..%00"} {
 		f.Add(s)
 	}
-	for suffix := range byChance(5000, 8, "/", "%2f", "%5c", `\`, "%2e", "..", "%252e", "%25", "%20", "%c2%a0", "+", ";", "%00", "%c0%af", "a", ".") {
+	for suffix := range byChance(5000, 8, "/", "%2f", "%5c", `\`, "%2e", "..", "%252e", "%25", "%20", "%c2%a0", "+", ";", "%00", "%c0%af", "%3f", "%23", "a", ".") {
 		f.Add(suffix)
 	}
 	f.Fuzz(func(t *testing.T, suffix string) {
@@ -60,7 +60,7 @@ func FuzzPath(f *testing.F) {
 		}
 		read := "/base/" + suffix
 		for range decodings + 1 {
-			for _, as := range []string{read, strings.ReplaceAll(read, `\`, "/"), withoutParameters(read)} {
+			for _, as := range []string{read, strings.ReplaceAll(read, `\`, "/"), withoutParameters(read), cutAt(read, "?"), cutAt(read, "#"), cutAt(read, "?#")} {
 				if got := path.Clean(as); got != "/base" && !strings.HasPrefix(got, "/base/") {
 					t.Fatalf("%q resolves to %q", suffix, got)
 				}
@@ -75,6 +75,13 @@ func FuzzPath(f *testing.F) {
 			read = decoded
 		}
 	})
+}
+
+func cutAt(s, chars string) string {
+	if i := strings.IndexAny(s, chars); i >= 0 {
+		return s[:i]
+	}
+	return s
 }
 
 // withoutParameters cuts ";x" off each segment, as servlet containers do.
@@ -108,6 +115,15 @@ func TestPush(t *testing.T) {
 		"/r/git-receive-pack.":                                          true,
 		"/r/git-receive-pack%20":                                        true,
 		"/r/%20git-receive-pack":                                        true,
+		"/r/git-receive-pac%6b;a%2fb":                                   true,
+		"/r/git-receive-pac%6b;a%5cb":                                   true,
+		"/r/git-receive-pac%256b;a%252fb":                               true,
+		"/r%2fgit-receive-pac%256b;a%252fb":                             true,
+		"/r/inf%6f/refs;a%2fb?service=git-receive-pack":                 true,
+		"/r/inf%6f;a%2fb/refs?service=git-receive-pack":                 true,
+		"/r;%23/git-receive-pack%3fx":                                   true,
+		"/r%3fx/git-receive-pack%23x":                                   true,
+		"/r%23x/info/refs%3fservice=git-receive-pack":                   true,
 		"/r/%c2%a0git-receive-pack%c2%a0.%20":                           true,
 		"/r/info%20/%20refs?service=git-receive-pack":                   true,
 		"/r/git-receive-pack?x":                                         true,

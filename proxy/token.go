@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -36,20 +37,38 @@ func (t *TokenSource) String() string {
 func (t *TokenSource) place() string {
 	switch {
 	case t.File != "":
-		return "file " + shownName(t.File)
+		return "file " + shownPath(t.File)
 	case t.Command != nil:
-		return "command " + t.Command[0]
+		word, more, _ := strings.Cut(t.Command[0], " ")
+		if word = shownPath(word); more != "" {
+			word += " ..." // a line for a shell, perhaps
+		}
+		return "command " + word
 	}
 	return "env var " + shownName(t.Env)
 }
 
-// shownName is a variable's or a file's name as messages have it, of which some go to agents. Of what is probably a token,
-// written where its place belongs, they have the beginning: of 20 bytes with digits and small letters, and no slash.
+// shownName is a variable's name as messages have it, of which some go to agents. Of what is probably a token, written
+// where its place belongs, they have the beginning: of 20 bytes with digits and small letters.
 func shownName(s string) string {
-	if len(s) < 20 || strings.Contains(s, "/") || !strings.ContainsAny(s, "0123456789") || strings.ToUpper(s) == s {
+	if !isLikeToken(s) {
 		return s
 	}
 	return s[:4] + "... (a token in place of a name?)"
+}
+
+// shownPath is shownName for the path of a file. One that begins as paths do is none of the tokens that have slashes, if
+// it has not the other signs of base64 either.
+func shownPath(s string) string {
+	begins := strings.HasPrefix(s, "/") || strings.HasPrefix(s, "./") || strings.HasPrefix(s, "../")
+	if begins && !strings.ContainsAny(s, "+=") || !slices.ContainsFunc(strings.Split(s, "/"), isLikeToken) {
+		return s
+	}
+	return s[:4] + "... (a token in place of a path?)"
+}
+
+func isLikeToken(s string) bool {
+	return len(s) >= 20 && strings.ContainsAny(s, "0123456789") && strings.ToUpper(s) != s
 }
 
 // named is how messages name the source.
