@@ -90,7 +90,7 @@ var services = []service{
 		{nil, "/api/v1/admin/runners/registration-token"},
 		{nil, "/api/v1/admin/actions/runners/registration-token"},
 	}},
-	{"npm", []string{"npmjs.", "npm."}, []Rule{
+	{"npm", []string{"registry.npmjs.org", "npmjs.", "npm."}, []Rule{
 		{[]string{"POST", "PUT"}, "/-/npm/v1/tokens/**"},
 		{nil, "/-/npm/v1/oidc/**"},
 		{nil, "/-/v1/login/**"},
@@ -98,14 +98,17 @@ var services = []service{
 	}},
 }
 
-func (s *service) isAt(host string) bool {
+// isAt reports whether the service is at a host, and whether it is known where there: at its root. One that is told by a
+// label of the host's name alone may begin anywhere.
+func (s *service) isAt(host string) (is, atRoot bool) {
 	for _, h := range s.hosts {
-		label, isLabel := strings.CutSuffix(h, ".")
-		if h == host || h[0] == '.' && strings.HasSuffix(host, h) || isLabel && slices.Contains(strings.Split(host, "."), label) {
-			return true
+		if label, isLabel := strings.CutSuffix(h, "."); isLabel {
+			is = is || slices.Contains(strings.Split(host, "."), label)
+		} else if h == host || h[0] == '.' && strings.HasSuffix(host, h) {
+			return true, true
 		}
 	}
-	return false
+	return is, false
 }
 
 // Minting returns the built-in rules of a route's deny_minting, and the names of the services that they are for. They
@@ -115,35 +118,47 @@ func (r *RouteConfig) Minting() (names []string, rules []Rule) {
 	if r.DenyMinting != nil && !*r.DenyMinting {
 		return nil, nil
 	}
-	for i := range services {
-		s := &services[i]
-		if !s.isAt(r.UpstreamHost()) {
-			continue
-		}
-		names = append(names, s.name)
-		for _, rule := range s.rules {
-			if path, ok := below(r.base, rule.Path); ok {
-				rules = append(rules, Rule{rule.Methods, path})
+	said := map[string]bool{}
+	add := func(some ...Rule) {
+		for _, rule := range some {
+			if !said[rule.String()] {
+				said[rule.String()] = true
+				rules = append(rules, rule)
 			}
 		}
 	}
-	if len(names) > 0 || r.DenyMinting == nil {
+	known := false
+	for i := range services {
+		s := &services[i]
+		is, atRoot := s.isAt(r.UpstreamHost())
+		if !is {
+			continue
+		}
+		names, known = append(names, s.name), known || atRoot
+		for _, rule := range s.rules {
+			if !atRoot {
+				add(anywhere(r.base, rule)...)
+			} else if path, ok := below(r.base, rule.Path); ok {
+				add(Rule{rule.Methods, path})
+			}
+		}
+	}
+	if known || r.DenyMinting == nil {
 		return names, rules
 	}
-	said := map[string]bool{}
+	names = nil
 	for _, s := range services {
 		names = append(names, s.name)
 		for _, rule := range s.rules {
-			anywhere := Rule{rule.Methods, "/" + anyRest + rule.Path}
-			for _, rule := range append(insideBase(r.base, rule), anywhere) {
-				if !said[rule.String()] {
-					said[rule.String()] = true
-					rules = append(rules, rule)
-				}
-			}
+			add(anywhere(r.base, rule)...)
 		}
 	}
 	return names, rules
+}
+
+// anywhere returns what is left of a rule of a service that may begin anywhere in the base path, or below it.
+func anywhere(base string, rule Rule) []Rule {
+	return append(insideBase(base, rule), Rule{rule.Methods, "/" + anyRest + rule.Path})
 }
 
 // below returns what of a rule's path is below a base path. ok is false if the base path leads elsewhere.
