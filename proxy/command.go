@@ -37,6 +37,9 @@ type command struct {
 	until time.Time // its token is not used after this; Server.loading is held for this and the next
 	due   time.Time // it is run again then
 
+	begun time.Time  // when the run began that gave what is in force; Server.loading is held for it
+	turn  sync.Mutex // held while it runs
+
 	mu      sync.Mutex
 	token   Secret        // that it gave last
 	running chan struct{} // closed when the run under way is over and what came of it is in force; nil: there is none
@@ -46,6 +49,7 @@ type command struct {
 // gave takes note of what a run gave that began at that time. The clock on the wall counts: the token of a machine that
 // slept grew old meanwhile.
 func (c *command) gave(v tokenValue, ttl time.Duration, at time.Time) {
+	c.begun = at
 	at = at.Round(0)
 	if v.state != tokenSet {
 		c.due = at.Add(min(ttl/16, retryAtMost))
@@ -132,6 +136,20 @@ func (s *Server) runCommand(t *TokenSource, env []string) tokenValue {
 	return t.run(s.life, s.timeouts.Command, env)
 }
 
+// givenToken is what a source gave, and when the run of a command began that did.
+type givenToken struct {
+	tokenValue
+	at time.Time
+}
+
+// runInTurn is runCommand, once at a time.
+func (s *Server) runInTurn(t *TokenSource, c *command, env []string) givenToken {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	at := time.Now()
+	return givenToken{s.runCommand(t, env), at}
+}
+
 // endCommands ends those that run, and returns when they have ended: what is left to a program that exits lives on.
 func (s *Server) endCommands() {
 	s.mu.Lock()
@@ -156,14 +174,13 @@ func (s *Server) rerun(t TokenSource, c *command) {
 	done := make(chan struct{})
 	c.running = done
 	go func() {
-		at := time.Now()
 		s.loading.Lock()
 		env := commandEnv(s.secrets)
 		s.loading.Unlock()
-		v := s.runCommand(&t, env)
+		v := s.runInTurn(&t, c, env)
 		s.loading.Lock()
-		if src := s.sources[t.key()]; src != nil && src.command == c && s.life.Err() == nil {
-			s.ran(src, v, at)
+		if src := s.sources[t.key()]; src != nil && src.command == c && s.life.Err() == nil && !v.at.Before(c.begun) {
+			s.ran(src, v.tokenValue, v.at)
 		}
 		s.loading.Unlock()
 		c.mu.Lock()

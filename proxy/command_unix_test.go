@@ -5,6 +5,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -156,6 +157,100 @@ func TestRenewalOfWhatIsGone(t *testing.T) {
 		t.Errorf("%q", injected(s))
 	}
 	s.Shutdown(context.Background())
+}
+
+// TestLoadWaitsForARun: a command does not run twice at a time, and what began later counts.
+func TestLoadWaitsForARun(t *testing.T) {
+	dir := t.TempDir()
+	gate := filepath.Join(dir, "gate")
+	if err := syscall.Mkfifo(gate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	routes := `{"routes": [{"path": "/a/", "upstream": "https://h", "auth_scheme": "Bearer",
+		"token_command": ["sh", "-c", "cd ` + dir + `; echo run >>runs; n=$(wc -l <runs); test $n -ne 2 || read x <gate; echo the-token-$((n))"]}]}`
+	s := newServer(t, Options{}, routes)
+	renewed, loaded := make(chan struct{}), make(chan error, 1)
+	go func() {
+		s.table.Load().routes[0].renew[0]()
+		close(renewed)
+	}()
+	w, err := os.OpenFile(gate, os.O_WRONLY, 0) // once the second run reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		c, err := ParseConfig("f", []byte(routes))
+		if err == nil {
+			err = s.Load(c)
+		}
+		loaded <- err
+	}()
+	select {
+	case err := <-loaded:
+		t.Errorf("loaded beside a run: %v", err)
+		loaded <- err
+	case <-time.After(100 * time.Millisecond):
+	}
+	w.Close()
+	if err := <-loaded; err != nil {
+		t.Error(err)
+	}
+	if <-renewed; injected(s) != "the-token-3" {
+		t.Errorf("injects %s", injected(s))
+	}
+}
+
+// TestCutEndsRuns: an exchange that waits for a command is cut off with the others.
+func TestCutEndsRuns(t *testing.T) {
+	dir := t.TempDir()
+	up := answers(t, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n")
+	told := make(chan *Event, 1)
+	s := newServer(t, Options{Observer: func(e *Event) { told <- e }}, `{"routes": [{"path": "/a/", "upstream": "http://`+up+`", "auth_scheme": "Bearer",
+		"token_command": ["sh", "-c", "cd `+dir+`; if [ -e ran ]; then touch hangs; sleep 60; fi; touch ran; echo the-token"]}]}`)
+	ln := listenLocal(t)
+	go s.Serve(ln)
+	conn := dialAgent(t, ln.Addr().String())
+	io.WriteString(conn, "GET /a/ HTTP/1.1\r\nHost: h\r\n\r\n")
+	for by := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(filepath.Join(dir, "hangs")); err == nil {
+			break
+		}
+		if time.Now().After(by) {
+			t.Fatal("the command is not run again")
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	began := time.Now()
+	s.Shutdown(ctx)
+	if took := time.Since(began); took >= endWithin || len(told) != 1 {
+		t.Errorf("cut after %v; told of %d exchanges", took, len(told))
+	}
+}
+
+// TestFailedLoadKeepsCommands: a load that fails leaves a command's token as renewable as it was.
+func TestFailedLoadKeepsCommands(t *testing.T) {
+	dir := t.TempDir()
+	routes := func(more string) *Config {
+		c, err := ParseConfig("f", []byte(`{"routes": [{"path": "/a/", "upstream": "https://h", "auth_scheme": "Bearer",
+			"token_command": ["sh", "-c", "cd `+dir+`; echo run >>runs; echo the-token-$(($(wc -l <runs)))"]}`+more+`]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	s := New(Options{})
+	defer s.Shutdown(t.Context())
+	if err := s.Load(routes("")); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("HTTP_PROXY", "ftp://x")
+	if err := s.Load(routes(`, {"path": "/b/", "upstream": "http://h", "auth_scheme": "", "token_env": "T"}`)); err == nil {
+		t.Fatal("loaded")
+	}
+	if s.table.Load().routes[0].renew[0](); injected(s) == "the-token-1" {
+		t.Error("the token is not renewed any more")
+	}
 }
 
 // TestCommandPrintsMuch: a token may be as long as one of a file, and no longer.

@@ -76,9 +76,10 @@ func (s *Server) drain(ctx context.Context) error {
 	}
 }
 
-// cutOff ends every connection, and serves nobody any more.
+// cutOff ends every connection, and the commands that exchanges wait for, and serves nobody any more.
 func (s *Server) cutOff() {
 	s.mu.Lock()
+	s.end()
 	s.cut = true
 	agents := s.snapshot()
 	s.mu.Unlock()

@@ -50,27 +50,29 @@ func (s *Server) Load(c *Config) error {
 func (s *Server) load(c *Config) error {
 	next := c.sources()
 	c.secretVariables(s.secrets)
-	at, order := time.Now(), next.inOrder()
-	given := s.read(order)
-	if s.life.Err() != nil {
-		return errors.New("the program stops")
-	}
-	var complaints []string
-	for i, src := range order {
+	order := next.inOrder()
+	for _, src := range order {
 		if before := s.sources[src.key()]; before != nil {
 			src.value, src.command = before.value, before.command
-		}
-		src.takes(given[i].sum())
-		if src.Command != nil {
-			src.command.gave(given[i], src.TTL, at)
-		}
-		if _, complaint := s.offer(src, given[i]); complaint != "" {
-			complaints = append(complaints, complaint)
 		}
 	}
 	upstreams, err := s.upstreamsOf(c)
 	if err != nil {
 		return err
+	}
+	given := s.read(order)
+	if s.life.Err() != nil {
+		return errors.New("the program stops")
+	}
+	var complaints []string // from here on nothing fails: commands are shared with what is in force
+	for i, src := range order {
+		src.takes(given[i].sum())
+		if src.Command != nil {
+			src.command.gave(given[i].tokenValue, src.TTL, given[i].at)
+		}
+		if _, complaint := s.offer(src, given[i].tokenValue); complaint != "" {
+			complaints = append(complaints, complaint)
+		}
 	}
 	s.install(c, next, upstreams)
 	s.config, s.sources = c, next
@@ -86,16 +88,16 @@ func (s *Server) load(c *Config) error {
 }
 
 // read takes the tokens from their sources, and runs all commands at the same time.
-func (s *Server) read(from []*source) []tokenValue {
-	given := make([]tokenValue, len(from))
+func (s *Server) read(from []*source) []givenToken {
+	given := make([]givenToken, len(from))
 	env := commandEnv(s.secrets)
 	var running sync.WaitGroup
 	for i, src := range from {
 		if src.Command == nil {
-			given[i] = src.TokenSource.read(s.getenv)
+			given[i].tokenValue = src.TokenSource.read(s.getenv)
 			continue
 		}
-		running.Go(func() { given[i] = s.runCommand(&src.TokenSource, env) })
+		running.Go(func() { given[i] = s.runInTurn(&src.TokenSource, src.command, env) })
 	}
 	running.Wait()
 	return given
