@@ -87,10 +87,7 @@ func slotOf(t time.Time) int64 { return max(t.UnixNano()/int64(slotFor), slots) 
 func (l *live) count(e *proxy.Event, at time.Time) {
 	number := slotOf(at)
 	s := &l[number%slots]
-	if s.number > number {
-		return // the clock was set back
-	}
-	if s.number != number {
+	if s.number != number { // be it of a time to come, as before the clock was set back
 		*s = slot{number: number}
 	}
 	s.n++

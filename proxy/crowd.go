@@ -111,7 +111,8 @@ func (t *telling) now() bool { return t.at(time.Now()) }
 
 func (t *telling) at(now time.Time) bool {
 	told := t.Load()
-	return (told == 0 || now.UnixNano()-told > int64(tellEvery)) && t.CompareAndSwap(told, now.UnixNano())
+	since := now.UnixNano() - told // below zero if the clock was set back
+	return (told == 0 || since < 0 || since > int64(tellEvery)) && t.CompareAndSwap(told, now.UnixNano())
 }
 
 func (s *Server) serveAgent(a *agent) {

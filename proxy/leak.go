@@ -111,7 +111,7 @@ func (s *Server) leaked(l *lookout, secret int, part string, a *agent) *Refusal 
 		refusal, then = nil, "it was let through"
 	}
 	now, told := time.Now().UnixNano(), s.leaks.told.Load()
-	if now-told < int64(leaksEvery) || !s.leaks.told.CompareAndSwap(told, now) {
+	if since := now - told; 0 <= since && since < int64(leaksEvery) || !s.leaks.told.CompareAndSwap(told, now) {
 		s.leaks.untold.Add(1)
 		return refusal
 	}

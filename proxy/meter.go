@@ -82,8 +82,7 @@ func (m *meter) enter(now time.Time) (refusal *Refusal, retryAfter int) {
 	if m.bytes != nil && m.bytes.TokensAt(now) < 1 {
 		return refuseLimitBytes.because(": %s has %d a day", m.path, m.BytesPerDay), untilOne(m.bytes, now)
 	}
-	if m.open.Add(1) > int64(m.Concurrent) && m.Concurrent > 0 {
-		m.open.Add(-1)
+	if !m.takePlace() {
 		return refuseLimitAtOnce.because(": %s has %d at a time", m.path, m.Concurrent), 1
 	}
 	// To reserve and cancel would not do: of what several reserve at once not all comes back.
@@ -92,6 +91,19 @@ func (m *meter) enter(now time.Time) (refusal *Refusal, retryAfter int) {
 		return refuseLimitRate.because(": %s has %d a minute", m.path, m.PerMinute), untilOne(m.requests, now)
 	}
 	return nil, 0
+}
+
+// takePlace counts an exchange in that has a place among those under way, and no other, not even for a moment.
+func (m *meter) takePlace() bool {
+	for {
+		n := m.open.Load()
+		if m.Concurrent > 0 && n >= int64(m.Concurrent) {
+			return false
+		}
+		if m.open.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
 }
 
 func (m *meter) leave() { m.open.Add(-1) }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -40,10 +41,11 @@ func activated(getenv func(string) string) (given []net.Listener, err error) {
 }
 
 // notify tells systemd what has become of the program (sd_notify(3)): a service of Type=notify has started when it says
-// so. Whoever does not listen, at no socket or not any more, is not told.
+// so. Whoever does not listen, at no socket or not any more, is not told, nor who listens and reads nothing.
 func notify(getenv func(string) string, state string) {
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: getenv("NOTIFY_SOCKET"), Net: "unixgram"})
 	if err == nil {
+		conn.SetWriteDeadline(time.Now().Add(time.Second))
 		conn.Write([]byte(state))
 		conn.Close()
 	}

@@ -2,10 +2,13 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -39,5 +42,39 @@ func TestNotifyReloading(t *testing.T) {
 	at, err := strconv.ParseInt(strings.TrimPrefix(said, "RELOADING=1\nMONOTONIC_USEC="), 10, 64)
 	if err != nil || at < before || at > after {
 		t.Errorf("%q, %v: not between %d and %d", said, err, before, after)
+	}
+}
+
+// TestNotifyNobodyReads: whoever listens but reads nothing is not waited for.
+func TestNotifyNobodyReads(t *testing.T) {
+	dir, err := os.MkdirTemp("", "") // t.TempDir is too long for a socket on some systems
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	at := &net.UnixAddr{Name: filepath.Join(dir, "s"), Net: "unixgram"}
+	ln, err := net.ListenUnixgram("unixgram", at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	full, err := net.DialUnix("unixgram", nil, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for err == nil {
+		full.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+		_, err = full.Write([]byte("x"))
+	}
+	done := make(chan struct{})
+	go func() {
+		notify(func(string) string { return at.Name }, notifyReady)
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Error("it waits")
 	}
 }
