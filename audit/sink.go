@@ -79,7 +79,7 @@ func OpenFile(file string, say func(format string, args ...any)) (*Sink, error) 
 		return nil, fmt.Errorf("audit file: %w", err)
 	}
 	s := newSink("audit file", f, say)
-	s.file = f
+	s.file, s.torn = f, isTorn(f)
 	go s.run()
 	return s, nil
 }
@@ -90,6 +90,22 @@ func openFile(file string) (*os.File, error) {
 		return nil, fmt.Errorf("%s is not a file", file)
 	}
 	return os.OpenFile(file, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+}
+
+// isTorn reports whether a file ends within a line, as one does for which there was no room.
+func isTorn(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		return false
+	}
+	r, err := os.Open(f.Name())
+	if err != nil {
+		return false
+	}
+	defer r.Close()
+	var last [1]byte
+	_, err = r.ReadAt(last[:], info.Size()-1)
+	return err == nil && last[0] != '\n'
 }
 
 // Write takes one line, or several.
@@ -205,6 +221,6 @@ func (s *Sink) openAgain() {
 		return
 	}
 	s.file.Close()
-	s.file, s.dst, s.torn = f, f, false
+	s.file, s.dst, s.torn = f, f, isTorn(f)
 	s.say("SIGUSR1 ok: %s opened again", s.name)
 }

@@ -120,6 +120,38 @@ func TestSinkFails(t *testing.T) {
 	}
 }
 
+// TestSinkAfterATornLine: what is written to a file that ends within a line begins with a new one.
+func TestSinkAfterATornLine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "log")
+	put := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for before, want := range map[string]string{"": "line\n", "whole\n": "whole\nline\n", "half": "half\nline\n"} {
+		for _, reopened := range []bool{false, true} {
+			operator := newTold()
+			if put(before); reopened {
+				put("")
+			}
+			s, err := OpenFile(file, operator.say)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if reopened {
+				put(before)
+				s.Reopen()
+				<-operator.any
+			}
+			s.Write([]byte("line\n"))
+			s.Close(5 * time.Second)
+			if p, err := os.ReadFile(file); err != nil || string(p) != want {
+				t.Errorf("after %q, reopened %v: %q, %v", before, reopened, p, err)
+			}
+		}
+	}
+}
+
 // TestSinkReopens: after a rename lines go to a new file once it is told, and none is lost; a file is its owner's alone.
 func TestSinkReopens(t *testing.T) {
 	dir, operator := t.TempDir(), newTold()

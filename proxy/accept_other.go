@@ -2,7 +2,10 @@
 
 package proxy
 
-import "net"
+import (
+	"iter"
+	"net"
+)
 
 // queued accepts the connections that wait at a listener. Here they are lost when it is closed.
-func queued(net.Listener) []net.Conn { return nil }
+func queued(net.Listener) iter.Seq[net.Conn] { return func(func(net.Conn) bool) {} }

@@ -30,8 +30,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.endCommands()
 	defer context.AfterFunc(ctx, s.cutOff)() // also those who wait to be welcome
 	for _, ln := range listeners {
-		for _, conn := range queued(ln) {
+		for conn := range queued(ln) {
 			s.welcome(conn)
+			if ctx.Err() != nil { // some may go on connecting
+				break
+			}
 		}
 		ln.Close()
 	}
@@ -48,7 +51,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // meantime says that the connection will be closed. When ctx is done all are cut off, and have a moment to be told of.
 func (s *Server) drain(ctx context.Context) error {
 	resting := map[*agent]uint64{} // those that did nothing at the last look, and how many exchanges they had had
-	look := time.NewTicker(restFor)
+	look := time.NewTimer(restFor)
 	for {
 		select {
 		case <-s.left:
@@ -65,6 +68,7 @@ func (s *Server) drain(ctx context.Context) error {
 			for _, a := range agents {
 				a.leaveIfResting(resting)
 			}
+			look.Reset(restFor) // from now on: a look that is late must not bring the next one close
 		case <-ctx.Done():
 			s.cutOff()
 			select {

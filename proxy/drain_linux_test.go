@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -97,7 +98,7 @@ func TestDrainClosesItsDescriptors(t *testing.T) {
 	for range 5 {
 		dialAgent(t, ln.Addr().String())
 	}
-	conns := queued(ln)
+	conns := slices.Collect(queued(ln))
 	if len(conns) != 5 {
 		t.Errorf("%d connections", len(conns))
 	}
@@ -134,7 +135,7 @@ func TestDrainAnyListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if conns := queued(struct{ net.Listener }{ln}); conns != nil {
+	if conns := slices.Collect(queued(struct{ net.Listener }{ln})); conns != nil {
 		t.Error(conns)
 	}
 	ln.Close()

@@ -172,6 +172,10 @@ func New(o Options) *Server {
 func (s *Server) Serve(ln net.Listener) error {
 	defer ln.Close()
 	s.mu.Lock()
+	if s.draining.Load() {
+		s.mu.Unlock()
+		return nil
+	}
 	s.listeners[ln] = true
 	s.mu.Unlock()
 	defer func() {

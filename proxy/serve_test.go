@@ -197,6 +197,24 @@ func TestAcceptFails(t *testing.T) {
 	}
 }
 
+// TestServeAfterShutdown: who begins to serve when the end has come does not.
+func TestServeAfterShutdown(t *testing.T) {
+	s := New(Options{})
+	if err := s.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(listenLocal(t)) }()
+	select {
+	case err := <-served:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it serves")
+	}
+}
+
 // TestAgentsHost: what cannot be the proxy's address is not taken for it, nor is what was called before.
 func TestAgentsHost(t *testing.T) {
 	ours, theirs := net.Pipe()

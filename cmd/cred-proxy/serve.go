@@ -211,7 +211,7 @@ func writeAddrFile(file, addrs string) (remove func(), err error) {
 		return nil, fmt.Errorf("address file: %w", err)
 	}
 	return func() {
-		if now, err := os.Stat(file); err == nil && os.SameFile(now, mine) {
+		if now, err := os.Stat(file); err == nil && os.SameFile(now, mine) && now.ModTime().Equal(mine.ModTime()) { // inodes are used again
 			os.Remove(file)
 		}
 	}, nil
