@@ -56,7 +56,9 @@ func newExchange(c *conn, head []byte, headErr error, pipelined bool) *Exchange 
 		x.openBody()
 	}
 	x.path, _ = splitTarget(q.Target)
-	x.takeFaults()
+	if err == nil {
+		x.takeFaults()
+	}
 	c.s.rec.add(q)
 	return x
 }

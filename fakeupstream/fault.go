@@ -105,11 +105,7 @@ var requestFaults = map[FaultKind]func(*Exchange, *Fault) error{
 		return errEnded
 	},
 	FaultMalformedStatus: func(x *Exchange, f *Fault) error {
-		line := f.text("HTTP/1.1 2OO Fine")
-		x.mangle = func(head []byte) []byte {
-			_, rest, _ := strings.Cut(string(head), "\r\n")
-			return []byte(line + "\r\n" + rest)
-		}
+		x.setStatusLine(f.text("HTTP/1.1 2OO Fine"))
 		return nil
 	},
 	FaultMalformedField: func(x *Exchange, f *Fault) error {
@@ -134,7 +130,9 @@ var requestFaults = map[FaultKind]func(*Exchange, *Fault) error{
 		return nil
 	},
 	FaultBandwidth: func(x *Exchange, f *Fault) error {
-		x.pace = &pace{size: max(1, f.size(64<<10)/50), every: time.Second / 50}
+		perSecond := f.size(64 << 10)
+		size := max(1, perSecond/50)
+		x.pace = &pace{size: size, every: time.Second * time.Duration(size) / time.Duration(perSecond)}
 		return nil
 	},
 	FaultSlowRead: func(x *Exchange, f *Fault) error {
@@ -192,12 +190,25 @@ func (x *Exchange) giveUp(then After) error {
 
 // addLine adds a line to the end of the head.
 func (x *Exchange) addLine(line string) {
+	x.alsoMangle(func(head string) string { return strings.TrimSuffix(head, "\r\n") + line + "\r\n\r\n" })
+}
+
+// setStatusLine has the head begin with another line.
+func (x *Exchange) setStatusLine(line string) {
+	x.alsoMangle(func(head string) string {
+		_, rest, _ := strings.Cut(head, "\r\n")
+		return line + "\r\n" + rest
+	})
+}
+
+// alsoMangle changes the head, after whatever else does.
+func (x *Exchange) alsoMangle(f func(head string) string) {
 	before := x.mangle
 	x.mangle = func(head []byte) []byte {
 		if before != nil {
 			head = before(head)
 		}
-		return []byte(strings.TrimSuffix(string(head), "\r\n") + line + "\r\n\r\n")
+		return []byte(f(string(head)))
 	}
 }
 

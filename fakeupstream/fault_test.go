@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"runtime"
@@ -290,6 +291,66 @@ func TestFaultsMeet(t *testing.T) {
 	}
 	if n := len(up.Faults()); n != 1 {
 		t.Errorf("%d faults left", n)
+	}
+	for _, f := range []fakeupstream.Fault{
+		{Kind: fakeupstream.FaultBigHeader, Size: 3, Count: 1}, {Kind: fakeupstream.FaultMalformedStatus, Text: "HTTP/1.1 299 Odd", Count: 1},
+	} {
+		if err := up.Inject(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := dial(t, up)
+	w.send(t, "GET / HTTP/1.1\r\n: x\r\n\r\n") // which is no request, and meets none
+	io.ReadAll(w)
+	if resp := get(t, up, "/b"); resp.StatusCode != 299 || resp.Header.Get("X-Big") != "bbb" {
+		t.Errorf("%s, %v", resp.Status, resp.Header)
+	}
+}
+
+// TestBandwidth: a bandwidth of few bytes a second is kept, too.
+func TestBandwidth(t *testing.T) {
+	t.Parallel()
+	up := start(t)
+	if err := up.Inject(fakeupstream.Fault{Kind: fakeupstream.FaultBandwidth, Size: 20, Count: 1}); err != nil {
+		t.Fatal(err)
+	}
+	up.Set("/x", func(x *fakeupstream.Exchange) error { return x.Answer(200, []byte("0123456789")) })
+	began := time.Now()
+	resp := get(t, up, "/x")
+	if p, err := io.ReadAll(resp.Body); string(p) != "0123456789" || err != nil || time.Since(began) < 400*time.Millisecond {
+		t.Errorf("%q, %v after %v", p, err, time.Since(began))
+	}
+}
+
+// TestRequestLimit: so many requests are kept, the newest.
+func TestRequestLimit(t *testing.T) {
+	up := start(t, fakeupstream.Options{RequestLimit: 3, Plain: true})
+	for i := range 8 {
+		get(t, up, fmt.Sprint("/", i)).Body.Close()
+		requests := up.Requests()
+		if n := len(requests); n != min(i+1, 3) || requests[n-1].Target != fmt.Sprint("/", i) {
+			t.Errorf("after %d: %d", i+1, n)
+		}
+	}
+	if _, err := fakeupstream.Start(t.Context(), fakeupstream.Options{RequestLimit: -1}); err == nil {
+		t.Error("a limit below zero")
+	}
+}
+
+// TestEndStreamHasEnded: when a stream was ended, the next event is for the next one.
+func TestEndStreamHasEnded(t *testing.T) {
+	up := start(t, fakeupstream.Options{Plain: true})
+	for i := range 300 {
+		resp := get(t, up, "/sse")
+		if err := up.EndStream(t.Context(), ""); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		err := up.Emit(ctx, "", "x")
+		if cancel(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("after %d: %v", i, err)
+		}
+		resp.Body.Close()
 	}
 }
 

@@ -20,9 +20,9 @@ func (r *recorder) add(q *Request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.records) >= r.limit {
-		drop := r.limit/2 + 1
-		r.records = append([]*Request(nil), r.records[drop:]...)
-		r.first += drop
+		r.records[0] = nil // now and then append moves the rest
+		r.records = r.records[1:]
+		r.first++
 	}
 	r.records = append(r.records, q)
 	r.tell()

@@ -98,10 +98,7 @@ func newReflect(p params) (Behaviour, error) {
 			body = codings[coding](body)
 		}
 		if where == "reason" {
-			x.mangle = func(head []byte) []byte {
-				_, rest, _ := strings.Cut(string(head), "\r\n")
-				return []byte(fmt.Sprintf("HTTP/1.1 %d %s\r\n%s", status, value, rest))
-			}
+			x.setStatusLine(fmt.Sprintf("HTTP/1.1 %d %s", status, value))
 		}
 		if err := x.Head(int(status), Framing(framing), int64(len(body)), fields...); err != nil {
 			return err

@@ -92,6 +92,9 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.RequestLimit == 0 {
 		o.RequestLimit = 100_000
 	}
+	if o.RequestLimit < 0 {
+		return nil, fmt.Errorf("fakeupstream: a limit of %d requests", o.RequestLimit)
+	}
 	if o.Wait == 0 {
 		o.Wait = 10 * time.Second
 	}

@@ -132,8 +132,9 @@ func newStream(p params) (Behaviour, error) {
 		all := &x.c.s.streams
 		all.change(func() { all.open[name] = append(all.open[name], st) })
 		err := orGone(x.Head(http.StatusOK, Chunked, 0, eventStream...))
+		var ended chan<- error // who ended it: told when it is over, so that whoever comes next finds the next one
 		if err == nil {
-			err = st.follow(x)
+			ended, err = st.follow(x)
 		}
 		all.change(func() {
 			st.left = errors.Is(err, errGone)
@@ -145,12 +146,15 @@ func newStream(p params) (Behaviour, error) {
 			all.last[name] = st
 			close(st.over)
 		})
+		if ended != nil {
+			ended <- nil
+		}
 		return err
 	}, nil
 }
 
-// follow does what the stream is told until it is over.
-func (st *stream) follow(x *Exchange) error {
+// follow does what the stream is told until it is over. If it was told to end, ended is who waits for that.
+func (st *stream) follow(x *Exchange) (ended chan<- error, err error) {
 	gone, stop := x.c.watch()
 	defer stop()
 	for {
@@ -162,19 +166,18 @@ func (st *stream) follow(x *Exchange) error {
 				if cmd.how == Keep || cmd.how == CloseNotify {
 					err = x.Finish()
 				}
-				cmd.reply <- nil
-				return err
+				return cmd.reply, err
 			}
 			_, err := x.Write(cmd.event)
 			err = orGone(err)
 			cmd.reply <- err
 			if err != nil {
-				return err
+				return nil, err
 			}
 		case <-gone:
-			return errGone
+			return nil, errGone
 		case <-x.c.s.ctx.Done():
-			return errClosed
+			return nil, errClosed
 		}
 	}
 }
