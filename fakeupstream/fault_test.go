@@ -315,9 +315,9 @@ func TestBandwidth(t *testing.T) {
 		t.Fatal(err)
 	}
 	up.Set("/x", func(x *fakeupstream.Exchange) error { return x.Answer(200, []byte("0123456789")) })
-	began := time.Now()
 	resp := get(t, up, "/x")
-	if p, err := io.ReadAll(resp.Body); string(p) != "0123456789" || err != nil || time.Since(began) < 400*time.Millisecond {
+	began := time.Now()
+	if p, err := io.ReadAll(resp.Body); string(p) != "0123456789" || err != nil || time.Since(began) < 300*time.Millisecond {
 		t.Errorf("%q, %v after %v", p, err, time.Since(began))
 	}
 }
