@@ -12,6 +12,7 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -101,6 +102,9 @@ func (a *Admin) Close() error {
 	return a.server.Close()
 }
 
+// acceptAgain is how long after a failure the next connection is accepted.
+const acceptAgain = 50 * time.Millisecond
+
 // bounded is a listener that closes connections for which there is no place.
 type bounded struct {
 	net.Listener
@@ -110,8 +114,12 @@ type bounded struct {
 func (b *bounded) Accept() (net.Conn, error) {
 	for {
 		c, err := b.Listener.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return nil, err
+		}
+		if err != nil { // such as no memory for it: that must not end the port, whose end would be taken for the program's
+			time.Sleep(acceptAgain)
+			continue
 		}
 		select {
 		case b.places <- struct{}{}:

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -420,6 +421,27 @@ func TestPanics(t *testing.T) {
 	}
 	if got := <-told; got != "internal error (string) on the admin port" {
 		t.Errorf("told %q", got)
+	}
+}
+
+// failing is a listener that fails so often.
+type failing struct {
+	net.Listener
+	left int
+}
+
+func (l *failing) Accept() (net.Conn, error) {
+	if l.left--; l.left >= 0 {
+		return nil, syscall.ENOMEM
+	}
+	return nil, net.ErrClosed
+}
+
+// TestAcceptFails: a connection that cannot be accepted does not end the port.
+func TestAcceptFails(t *testing.T) {
+	b := &bounded{Listener: &failing{left: 2}}
+	if _, err := b.Accept(); err != net.ErrClosed {
+		t.Error(err)
 	}
 }
 

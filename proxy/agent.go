@@ -47,7 +47,7 @@ type agent struct {
 }
 
 func newAgent(s *Server, conn net.Conn) *agent {
-	a := &agent{srv: s, sock: newSock(conn), peer: peerOf(conn)}
+	a := &agent{srv: s, sock: newSock(conn), peer: peerOf(conn), rested: ^uint64(0)} // who has just come has not rested
 	a.rd = http1.NewReader(a.sock)
 	return a
 }

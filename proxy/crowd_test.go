@@ -19,7 +19,7 @@ func TestRestful(t *testing.T) {
 		busy, served uint64
 		want         bool
 	}{
-		{0, 0, true}, {1, 0, false}, {0, 1, false}, {0, 1, true}, {0, 2, false}, {0, 7, false}, {0, 7, true}, {8, 7, false},
+		{0, 0, false}, {0, 0, true}, {1, 0, false}, {0, 1, false}, {0, 1, true}, {0, 2, false}, {0, 7, false}, {0, 7, true}, {8, 7, false},
 	} {
 		a.busy.Store(step.busy)
 		a.served.Store(step.served)
