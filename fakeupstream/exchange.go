@@ -75,7 +75,7 @@ func (x *Exchange) openBody() {
 	default:
 		x.expects = false
 		x.bodyEnd = io.EOF
-		x.rec.Complete, x.rec.Done = true, true
+		x.rec.Complete, x.rec.Done = true, x.rec.Get("Upgrade") == "" // of a WebSocket there may be more, see newWebSocket
 		x.rec.BodySHA256 = hex.EncodeToString(x.hash.Sum(nil))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"crypto/x509"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -34,6 +35,17 @@ func TestWebSocket(t *testing.T) {
 			t.Fatal(err)
 		}
 		return c, br, resp
+	}
+	early := make(chan string, 1) // what somebody is given who waited before
+	go func() {
+		if got := <-early; got != "Hello <nil>" {
+		t.Errorf("who waited before has %s", got)
+	}
+	q, err := up.WaitRequest(t.Context(), func(q *fakeupstream.Request) bool { return true })
+		early <- fmt.Sprintf("%s %v", q.Body, err)
+	}()
+	if err := up.Inject(fakeupstream.Fault{Kind: fakeupstream.FaultLatency, Every: 50 * time.Millisecond, Count: 1}); err != nil {
+		t.Fatal(err)
 	}
 	c, br, resp := open("/ws?n=2&protocol=v1&deflate=1")
 	for name, want := range map[string]string{"Sec-Websocket-Accept": "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "Sec-Websocket-Protocol": "v1",
