@@ -38,10 +38,7 @@ func TestWebSocket(t *testing.T) {
 	}
 	early := make(chan string, 1) // what somebody is given who waited before
 	go func() {
-		if got := <-early; got != "Hello <nil>" {
-		t.Errorf("who waited before has %s", got)
-	}
-	q, err := up.WaitRequest(t.Context(), func(q *fakeupstream.Request) bool { return true })
+		q, err := up.WaitRequest(t.Context(), func(q *fakeupstream.Request) bool { return true })
 		early <- fmt.Sprintf("%s %v", q.Body, err)
 	}()
 	if err := up.Inject(fakeupstream.Fault{Kind: fakeupstream.FaultLatency, Every: 50 * time.Millisecond, Count: 1}); err != nil {
@@ -59,6 +56,9 @@ func TestWebSocket(t *testing.T) {
 	got, err := io.ReadAll(br)
 	if want := "\x81\x09message 1\x81\x09message 2" + "\x01\x05Hello" + "\x8a\x01p" + "\x80\x00" + "\x88\x02\x03\xe8"; string(got) != want || err != nil {
 		t.Errorf("%q, %v; want %q", got, err, want)
+	}
+	if got := <-early; got != "Hello <nil>" {
+		t.Errorf("who waited before has %s", got)
 	}
 	q, err := up.WaitRequest(t.Context(), func(q *fakeupstream.Request) bool { return q.Answer.Status == 101 })
 	if err != nil || string(q.Body) != "Hello" || !q.Complete || q.BodySize != 5 {
