@@ -314,10 +314,10 @@ func TestBandwidth(t *testing.T) {
 	if err := up.Inject(fakeupstream.Fault{Kind: fakeupstream.FaultBandwidth, Size: 20, Count: 1}); err != nil {
 		t.Fatal(err)
 	}
-	up.Set("/x", func(x *fakeupstream.Exchange) error { return x.Answer(200, []byte("0123456789")) })
+	up.Set("/x", func(x *fakeupstream.Exchange) error { return x.Answer(200, []byte(strings.Repeat("x", 30))) })
 	resp := get(t, up, "/x")
 	began := time.Now()
-	if p, err := io.ReadAll(resp.Body); string(p) != "0123456789" || err != nil || time.Since(began) < 300*time.Millisecond {
+	if p, err := io.ReadAll(resp.Body); len(p) != 30 || err != nil || time.Since(began) < 750*time.Millisecond {
 		t.Errorf("%q, %v after %v", p, err, time.Since(began))
 	}
 }

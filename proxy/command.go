@@ -37,7 +37,7 @@ type command struct {
 	until time.Time // its token is not used after this; Server.loading is held for this and the next
 	due   time.Time // it is run again then
 
-	begun time.Time  // when the run began that gave what is in force; Server.loading is held for it
+	begun time.Time  // when the last run began that gave a token; Server.loading is held for it
 	turn  sync.Mutex // held while it runs
 
 	mu      sync.Mutex
@@ -49,12 +49,13 @@ type command struct {
 // gave takes note of what a run gave that began at that time. The clock on the wall counts: the token of a machine that
 // slept grew old meanwhile.
 func (c *command) gave(v tokenValue, ttl time.Duration, at time.Time) {
-	c.begun = at
+	begun := at
 	at = at.Round(0)
 	if v.state != tokenSet {
 		c.due = at.Add(min(ttl/16, retryAtMost))
 		return
 	}
+	c.begun = begun
 	c.until, c.due = at.Add(ttl), at.Add(ttl/4*3)
 }
 
@@ -85,7 +86,17 @@ func (t *TokenSource) run(ctx context.Context, within time.Duration, env []strin
 	cmd := exec.CommandContext(ctx, t.Command[0], t.Command[1:]...)
 	cmd.Env, cmd.Stdout = env, &out
 	cmd.WaitDelay = holdWithin
-	err := runGroup(cmd)
+	ended := make(chan error, 1)
+	go func() { ended <- runGroup(cmd) }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		select {
+		case err = <-ended:
+		case <-time.After(endWithin / 2): // what has left its group and holds its output is not waited for
+		}
+	}
 	exit, failed := errors.AsType[*exec.ExitError](err)
 	switch {
 	case ctx.Err() != nil:

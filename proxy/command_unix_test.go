@@ -159,15 +159,21 @@ func TestRenewalOfWhatIsGone(t *testing.T) {
 	s.Shutdown(context.Background())
 }
 
-// TestLoadWaitsForARun: a command does not run twice at a time, and what began later counts.
+// TestLoadWaitsForARun: a command does not run twice at a time, and of tokens the one whose run began later counts.
 func TestLoadWaitsForARun(t *testing.T) {
+	loadBesideARun(t, "", "the-token-3")
+	loadBesideARun(t, "test $n -ne 3 || exit 1; ", "the-token-2")
+}
+
+func loadBesideARun(t *testing.T, then, want string) {
+	t.Helper()
 	dir := t.TempDir()
 	gate := filepath.Join(dir, "gate")
 	if err := syscall.Mkfifo(gate, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	routes := `{"routes": [{"path": "/a/", "upstream": "https://h", "auth_scheme": "Bearer",
-		"token_command": ["sh", "-c", "cd ` + dir + `; echo run >>runs; n=$(wc -l <runs); test $n -ne 2 || read x <gate; echo the-token-$((n))"]}]}`
+		"token_command": ["sh", "-c", "cd ` + dir + `; echo run >>runs; n=$(wc -l <runs); test $n -ne 2 || read x <gate; ` + then + `echo the-token-$((n))"]}]}`
 	s := newServer(t, Options{}, routes)
 	renewed, loaded := make(chan struct{}), make(chan error, 1)
 	go func() {
@@ -195,8 +201,8 @@ func TestLoadWaitsForARun(t *testing.T) {
 	if err := <-loaded; err != nil {
 		t.Error(err)
 	}
-	if <-renewed; injected(s) != "the-token-3" {
-		t.Errorf("injects %s", injected(s))
+	if <-renewed; injected(s) != want {
+		t.Errorf("injects %s, not %s", injected(s), want)
 	}
 }
 

@@ -14,6 +14,9 @@ import (
 // served a moment ago is about to send a request, and would lose it.
 const restFor = 100 * time.Millisecond
 
+// maxQueue is how many connections can wait at a listener to be accepted (net.core.somaxconn, by default).
+const maxQueue = 4096
+
 // Shutdown stops accepting, closes what is idle, a WebSocket in which nothing passes, too, and waits until the exchanges
 // under way are finished or ctx is done; then it closes every connection. Who had connected before is still served. The
 // error is ctx's if exchanges were cut. It is called once, and the Server is of no use afterwards.
@@ -30,9 +33,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.endCommands()
 	defer context.AfterFunc(ctx, s.cutOff)() // also those who wait to be welcome
 	for _, ln := range listeners {
+		left := maxQueue // some may go on connecting
 		for conn := range queued(ln) {
 			s.welcome(conn)
-			if ctx.Err() != nil { // some may go on connecting
+			if left--; left == 0 || ctx.Err() != nil {
 				break
 			}
 		}

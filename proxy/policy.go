@@ -67,8 +67,8 @@ func checkLength(q *http1.Request, chunked bool) *Refusal {
 const decodings = 2
 
 // checkPath returns why a path is refused, or "". Refused is what an upstream may take for a step out of its base path:
-// dot segments in any spelling, decoded up to twice, split at slashes and backslashes, with parameters behind the dots,
-// and bytes that end a string or a line.
+// dot segments in any spelling, decoded up to twice, split at slashes and backslashes, with parameters or an encoded end of
+// the path behind the dots and blanks around them, and bytes that end a string or a line.
 func checkPath(path, scratch []byte) string {
 	if bytes.IndexByte(path, '%') < 0 && bytes.IndexByte(path, '\\') < 0 && !bytes.Contains(path, []byte("/.")) {
 		return ""

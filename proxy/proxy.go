@@ -128,7 +128,7 @@ type Server struct {
 	cut       bool            // whoever is still there is cut off
 	serving   sync.Once       // what goes with serving was started
 	stopped   chan struct{}   // closed when Shutdown is done
-	life      context.Context // of commands: until then
+	life      context.Context // of commands: until then, or until all is cut off
 	end       context.CancelFunc
 	commands  sync.WaitGroup       // those that run
 	upstreams map[origin]*upstream // written with loading held, too

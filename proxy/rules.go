@@ -324,7 +324,7 @@ func (p *pattern) skipRest(at positions) positions {
 
 func (p *pattern) isMatched(at positions) bool { return at&(1<<len(p.segments)) != 0 }
 
-// isLiteral reports whether a segment, with what may be cut at its end cut, is the pattern's at i.
+// isLiteral reports whether a segment, with what may be cut off it cut, is the pattern's at i.
 func (p *pattern) isLiteral(i int, segment []byte) bool {
 	want := p.segments[i]
 	if !p.builtIn {

@@ -45,7 +45,7 @@ func activated(getenv func(string) string) (given []net.Listener, err error) {
 func notify(getenv func(string) string, state string) {
 	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: getenv("NOTIFY_SOCKET"), Net: "unixgram"})
 	if err == nil {
-		conn.SetWriteDeadline(time.Now().Add(time.Second))
+		conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
 		conn.Write([]byte(state))
 		conn.Close()
 	}
