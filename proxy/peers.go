@@ -57,6 +57,16 @@ func (n Networks) contains(a net.Addr) bool {
 	return false
 }
 
+// admits reports whether a connection is from one of the networks. One over TCP of which the system does not say any more
+// where it is from, as when it was reset before it was accepted, is from none.
+func (n Networks) admits(conn net.Conn) bool {
+	peer := conn.RemoteAddr()
+	if _, tcp := conn.LocalAddr().(*net.TCPAddr); tcp && peer == nil && len(n) > 0 {
+		return false
+	}
+	return n.contains(peer)
+}
+
 // unixPeer is the process at the other end of a Unix socket.
 type unixPeer struct{ uid, pid int }
 
@@ -77,7 +87,11 @@ func peerOf(conn net.Conn) net.Addr {
 // are closed.
 func (s *Server) refusePeer(conn net.Conn) {
 	if s.crowd.toldPeer.now() {
-		s.warn(fmt.Sprintf("refused a connection from %s, which is not among the allowed peers", conn.RemoteAddr()))
+		from := "somewhere" // and the system does not say where
+		if peer := conn.RemoteAddr(); peer != nil {
+			from = peer.String()
+		}
+		s.warn(fmt.Sprintf("refused a connection from %s, which is not among the allowed peers", from))
 	}
 	select {
 	case s.crowd.peers <- struct{}{}:

@@ -129,6 +129,44 @@ func TestRefusedPeersAreTold(t *testing.T) {
 	}
 }
 
+// gonePeer is a connection whose other end is gone, so that the system does not say who it was.
+type gonePeer struct{ net.Conn }
+
+func (gonePeer) RemoteAddr() net.Addr { return nil }
+
+// TestUnknownPeer: who connected over TCP and is not to be known any more is in no network.
+func TestUnknownPeer(t *testing.T) {
+	for _, network := range []string{"tcp", "unix"} {
+		address := "127.0.0.1:0"
+		if network == "unix" {
+			address = filepath.Join(t.TempDir(), "s")
+		}
+		ln, err := net.Listen(network, address)
+		if err != nil {
+			t.Skip(err) // a name that is too long
+		}
+		defer ln.Close()
+		told := make(chan Event, 1)
+		s := New(Options{Peers: Networks{netip.MustParsePrefix("127.0.0.0/8")}, Observer: func(e *Event) { told <- *e }})
+		agent, err := net.Dial(network, ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer agent.Close()
+		conn, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.welcome(gonePeer{conn})
+		io.WriteString(agent, "GET /none HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+		want := map[string]string{"tcp": refusePeer.Code, "unix": refuseNoRoute.Code}[network]
+		if e := <-told; e.Refusal != want {
+			t.Errorf("%s: %s", network, e.Refusal)
+		}
+		s.Shutdown(t.Context())
+	}
+}
+
 // TestRefusedPeerPanics: a defect in who is told of a refused peer costs that connection.
 func TestRefusedPeerPanics(t *testing.T) {
 	said := make(chan string, 9)

@@ -211,7 +211,7 @@ func (s *Server) Serve(ln net.Listener) error {
 
 // welcome serves a connection that was accepted, if there is a place for it.
 func (s *Server) welcome(conn net.Conn) {
-	if !s.peers.contains(conn.RemoteAddr()) {
+	if !s.peers.admits(conn) {
 		s.refusePeer(conn)
 		return
 	}

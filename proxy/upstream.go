@@ -132,6 +132,7 @@ func (u *upstream) take() *upstreamConn {
 		u.idle = u.idle[:n-1]
 		u.mu.Unlock()
 		u.kept.gone(1)
+		c.sock.writeWithin(u.timeouts.Silence) // what TLS has to answer is not late because the last exchange was
 		if c.alive() {
 			return c
 		}

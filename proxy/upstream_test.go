@@ -129,7 +129,8 @@ func TestWayOutOverTLS(t *testing.T) {
 	const soon = 300 * time.Millisecond
 	echoes("hello")
 	c.sock.readWithin(soon)
-	if u.put(c); u.take() != c {
+	c.sock.writeWithin(-time.Second) // as an exchange may leave it
+	if u.put(c); u.take() != c || time.Until(c.sock.sentBy) < time.Second {
 		t.Fatal("it is not used again")
 	}
 	echoes("and again")
