@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -40,16 +41,22 @@ func setClientTokenFile(r *RouteConfig, s string) error {
 // checkClientTokens reports client tokens that come from where a token comes from: the agent has to know them.
 func (p *configParser) checkClientTokens(where []string, routes []RouteConfig) {
 	holds := map[string]string{}
+	key := func(env, file string) string {
+		if file != "" {
+			file = filepath.Clean(file)
+		}
+		return (&TokenSource{Env: env, File: file}).key()
+	}
 	for i, r := range routes {
 		for _, c := range r.Credentials {
-			if key := c.Token.key(); holds[key] == "" {
+			if key := key(c.Token.Env, c.Token.File); holds[key] == "" && c.Token.Command == nil {
 				holds[key] = where[i]
 			}
 		}
 	}
 	for i, r := range routes {
-		place := TokenSource{Env: r.ClientToken.Env, File: r.ClientToken.File}
-		of, ok := holds[place.key()]
+		place := &r.ClientToken
+		of, ok := holds[key(place.Env, place.File)]
 		switch {
 		case ok && place.Env != "":
 			p.errorf(where[i]+": client_token_env", "%q holds a token of %s, which an agent must not have", place.Env, of)
@@ -91,14 +98,16 @@ func (t *TokenSource) clientTokens(text string) tokenValue {
 	return tokenValue{token: NewSecret(strings.Join(tokens, "\n")), state: tokenSet}
 }
 
-// apart returns the client tokens of a value; or why they cannot be used: one of them is a token of the route.
-func (t *TokenSource) apart(v tokenValue, of []credential) (tokens []string, problem string) {
+// clientTokensFrom returns the client tokens of the route, from their source; or why they cannot be used: one of them is a
+// token of a route.
+func (r *RouteConfig) clientTokensFrom(t *TokenSource, valueOf func(*TokenSource) tokenValue) (tokens []string, problem string) {
+	v := valueOf(t)
 	if v.state != tokenSet {
 		return nil, v.problem
 	}
 	tokens = strings.Split(v.token.reveal(), "\n")
-	for i := range of {
-		if of[i].state == tokenSet && slices.Contains(tokens, of[i].token.reveal()) {
+	for _, c := range r.among {
+		if other := valueOf(&c.Token); other.state == tokenSet && slices.Contains(tokens, other.token.reveal()) {
 			return nil, t.named() + " is the token that the agent must not have"
 		}
 	}
@@ -112,12 +121,7 @@ func (r *RouteConfig) ClientTokens(getenv func(string) string) (tokens []string,
 	if t == nil {
 		return nil, ""
 	}
-	var credentials []credential
-	for i := range r.Credentials {
-		c := &r.Credentials[i]
-		credentials = append(credentials, resolve(c, c.Token.read(getenv)))
-	}
-	return t.apart(t.read(getenv), credentials)
+	return r.clientTokensFrom(t, func(t *TokenSource) tokenValue { return t.read(getenv) })
 }
 
 // callers is who may use a route: those who present one of its client tokens.
@@ -132,13 +136,12 @@ type callers struct {
 }
 
 // newCallers returns nil for a route that is open to all. warning is what the operator is told.
-func newCallers(rc *RouteConfig, valueOf func(*TokenSource) tokenValue, of []credential,
-	dropped *nameSet) (c *callers, warning string) {
+func newCallers(rc *RouteConfig, valueOf func(*TokenSource) tokenValue, dropped *nameSet) (c *callers, warning string) {
 	t := rc.ClientToken.source()
 	if t == nil {
 		return nil, ""
 	}
-	tokens, problem := t.apart(valueOf(t), of)
+	tokens, problem := rc.clientTokensFrom(t, valueOf)
 	if problem != "" {
 		return &callers{problem: problem, refused: refuseToken.saying("cred-proxy: %s", problem)},
 			fmt.Sprintf("route %s: %s; its requests get 500", rc.Path, problem)

@@ -46,6 +46,8 @@ type RouteConfig struct {
 
 	origin origin
 	base   string // the upstream's base path, without a slash at its end
+
+	among []*CredentialConfig // the credentials of all routes: no client token may be one of their tokens
 }
 
 // UpstreamHost is the host of the upstream as it is known: in lower case, without its port and without the dot that ends
@@ -184,6 +186,15 @@ func (p *configParser) document(doc jsonValue, c *Config) {
 		c.Routes, wheres = append(c.Routes, r), append(wheres, where)
 	}
 	p.checkClientTokens(wheres, c.Routes)
+	var all []*CredentialConfig
+	for _, r := range c.Routes {
+		for i := range r.Credentials {
+			all = append(all, &r.Credentials[i])
+		}
+	}
+	for i := range c.Routes {
+		c.Routes[i].among = all
+	}
 }
 
 // unknown reports the members of an object that are not among the names.

@@ -49,7 +49,7 @@ func newRoute(rc *RouteConfig, valueOf func(*TokenSource) tokenValue, sets nameS
 		credentials = append(credentials, resolve(&rc.Credentials[i], valueOf(&rc.Credentials[i].Token)))
 	}
 	var w string
-	if r.callers, w = newCallers(rc, valueOf, credentials, r.dropped); w != "" {
+	if r.callers, w = newCallers(rc, valueOf, r.dropped); w != "" {
 		r.warnings = append(r.warnings, w)
 	}
 	lines := "Host: " + r.origin.authority() + "\r\n"

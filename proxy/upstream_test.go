@@ -130,7 +130,7 @@ func TestWayOutOverTLS(t *testing.T) {
 	echoes("hello")
 	c.sock.readWithin(soon)
 	c.sock.writeWithin(-time.Second) // as an exchange may leave it
-	if u.put(c); u.take() != c || time.Until(c.sock.sentBy) < time.Second {
+	if u.put(c); u.take() != c || time.Until(c.sock.sentBy) < u.timeouts.Silence/2 {
 		t.Fatal("it is not used again")
 	}
 	echoes("and again")
@@ -149,7 +149,7 @@ func plainUpstream(t *testing.T, addr string) *upstream {
 		t.Fatal(err)
 	}
 	return &upstream{origin: origin{host: host, port: port}, kept: &kept{max: 10},
-		timeouts: &Timeouts{Dial: time.Hour, TLS: time.Hour}}
+		timeouts: &Timeouts{Dial: time.Hour, TLS: time.Hour, Silence: time.Hour}}
 }
 
 // dialled returns a connection to an upstream and the upstream's side of it.
