@@ -85,7 +85,11 @@ var clients = []client{
 	}},
 	{"npm", nil, []string{"npm"}, func(p *place, s *settings) {
 		_, path, _ := strings.Cut(p.url, "://"+p.host)
-		s.file(".npmrc", "registry="+p.url+"/", "//"+p.host+path+"/:_authToken="+p.token)
+		if strings.Contains(p.token, "${") {
+			s.tell("npm takes ${ in a client token for a variable")
+			return
+		}
+		s.file(".npmrc", "registry="+p.url+"/", "//"+p.host+path+"/:_authToken="+iniEscapes.Replace(p.token))
 	}},
 	{"pip", nil, []string{"pypi"}, func(p *place, s *settings) {
 		s.file(".config/pip/pip.conf", "[global]", "index-url = "+withUser(p, versioned(p, "/simple"))+"/", "trusted-host = "+p.bare())
@@ -102,6 +106,9 @@ var clients = []client{
 		s.env("GOPROXY", p.url)
 	}},
 }
+
+// iniEscapes has a value of .npmrc mean what it says: npm reads that as ini files are read, with comments and escapes.
+var iniEscapes = strings.NewReplacer(`\`, `\\`, ";", `\;`, "#", `\#`)
 
 // anyClient is what a route has that no other client makes anything of.
 var anyClient = client{"any HTTP client", nil, nil, func(p *place, s *settings) {

@@ -180,6 +180,9 @@ func (v *bindValue) Set(s string) error {
 		case seen[one]:
 			return fmt.Errorf("%q stands twice", one)
 		}
+		if _, port, err := net.SplitHostPort(one); err == nil && port == "" && !strings.HasPrefix(one, unixPrefix) {
+			return fmt.Errorf("%q has a colon and no port behind it", one)
+		}
 		seen[one] = true
 	}
 	*v = bindValue(s)
