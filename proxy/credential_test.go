@@ -90,6 +90,17 @@ func TestShownName(t *testing.T) {
 			}
 		}
 	}
+	for _, test := range []struct {
+		source TokenSource
+		want   string
+	}{
+		{TokenSource{Command: []string{"gh auth token"}}, "command gh ..."}, {TokenSource{Command: []string{"gh", "auth"}}, "command gh"},
+		{TokenSource{File: key}, "file abcd... (a token in place of a path?)"}, {TokenSource{File: "/" + key}, "file /abc... (a token in place of a path?)"},
+	} {
+		if got := test.source.place(); got != test.want {
+			t.Error(got)
+		}
+	}
 	for _, name := range []string{"/run/secrets/the-token-2-of-the-route", "secrets/token-2", "../token-2-of-the-first-route", "token_of_route"} {
 		if said := (&TokenSource{File: name}).place(); said != "file "+name {
 			t.Error(said)

@@ -150,6 +150,7 @@ func TestMapFields(t *testing.T) {
 		{`WWW-Authenticate: Bearer realm="https://api.test/v1/token",service="https://api.test/v1/x"`, `WWW-Authenticate: Bearer realm="http://p:9099/api/token",service="https://api.test/v1/x"`},
 		{`www-authenticate: Basic realm = "x", Bearer scope="realm=", REALM="https://files.test:8443/t?a"`, `www-authenticate: Basic realm = "x", Bearer scope="realm=", REALM="http://p:9099/files/t?a"`},
 		{`WWW-Authenticate: Bearer service="r",realm="https://api.test/v1/x"`, `WWW-Authenticate: Bearer service="r",realm="http://p:9099/api/x"`},
+		{`WWW-Authenticate: Bearer realm,"https://api.test/v1/x"`, `WWW-Authenticate: Bearer realm,"https://api.test/v1/x"`},
 		{`WWW-Authenticate: Bearer realm=x,"https://api.test/v1/x"`, `WWW-Authenticate: Bearer realm=x,"https://api.test/v1/x"`},
 		{`WWW-Authenticate: Basic realm="/v1/x"`, `WWW-Authenticate: Basic realm="/v1/x"`},
 		{`WWW-Authenticate: Basic realm="", Bearer realm="https://api.test/v1/x"`, `WWW-Authenticate: Basic realm="", Bearer realm="http://p:9099/api/x"`},
@@ -207,7 +208,7 @@ func TestMapURLLimit(t *testing.T) {
 // TestMapURLOfTheRoot: with a prefix that is the root no path becomes the name of another host.
 func TestMapURLOfTheRoot(t *testing.T) {
 	for url, want := range map[string]string{
-		"/v1/x": "/x", "/v1": "/", "/v1//evil.test/x": "", `/v1/\evil.test/x`: "", "/v1/\t/evil.test/x": "", "https://h/v1//x": "http://p:9099//x", "/v1/x//y": "/x//y",
+		"/v1/x": "/x", "/v1": "/", "/v1/ x": "/ x", "/v1//evil.test/x": "", `/v1/\evil.test/x`: "", "/v1/\t/evil.test/x": "", "https://h/v1//x": "http://p:9099//x", "/v1/x//y": "/x//y",
 	} {
 		h := testHoming(t, "/", "/", "https://h/v1")
 		if want == "" {

@@ -209,6 +209,22 @@ func TestMinting(t *testing.T) {
 	}
 }
 
+// TestMintingNames: check names the services whose rules there are, each once.
+func TestMintingNames(t *testing.T) {
+	for _, test := range []struct {
+		upstream, more string
+		names          int
+	}{
+		{"https://own.test", "", 0}, {"https://npm.corp.test", "", 1}, {"https://npm.corp.test", `"deny_minting": true`, len(services)},
+		{"https://registry.npmjs.org", `"deny_minting": true`, 1}, {"https://gitlab.com", `"deny_minting": true`, 1},
+		{"https://own.test", `"deny_minting": true`, len(services)}, {"https://gitlab.com", `"deny_minting": false`, 0},
+	} {
+		if names, rules := upstreamRoute(t, test.upstream, test.more).Minting(); len(names) != test.names || (len(rules) > 0) != (test.names > 0) {
+			t.Errorf("%s %s: %d rules of %q", test.upstream, test.more, len(rules), names)
+		}
+	}
+}
+
 // TestServicesAreRules: the built-in rules are such as a routes.json could have, and none is there twice.
 func TestServicesAreRules(t *testing.T) {
 	said := map[string]bool{}
