@@ -107,12 +107,12 @@ func (s *Server) waitAtDoor(a *agent) bool {
 type telling struct{ atomic.Int64 }
 
 // now reports whether it is time to tell, which then is done.
-func (t *telling) now() bool { return t.at(time.Now()) }
+func (t *telling) now() bool { return t.at(time.Now(), tellEvery) }
 
-func (t *telling) at(now time.Time) bool {
+func (t *telling) at(now time.Time, every time.Duration) bool {
 	told := t.Load()
 	since := now.UnixNano() - told // below zero if the clock was set back
-	return (told == 0 || since < 0 || since > int64(tellEvery)) && t.CompareAndSwap(told, now.UnixNano())
+	return (told == 0 || since < 0 || since > int64(every)) && t.CompareAndSwap(told, now.UnixNano())
 }
 
 func (s *Server) serveAgent(a *agent) {

@@ -40,7 +40,7 @@ func TestTelling(t *testing.T) {
 		{0, true}, {0, false}, {tellEvery, false}, {tellEvery + 1, true}, {tellEvery + 1, false}, {2*tellEvery + 1, false}, {2*tellEvery + 2, true},
 		{tellEvery, true}, {tellEvery + 1, false}, // the clock was set back
 	} {
-		if got := told.at(first.Add(step.after)); got != step.want {
+		if got := told.at(first.Add(step.after), tellEvery); got != step.want {
 			t.Errorf("step %d: %v", i, got)
 		}
 	}

@@ -96,7 +96,7 @@ var errLeaked = errors.New("request body holds a token")
 
 // leaks is when the operator was told of a leaked token.
 type leaks struct {
-	told   atomic.Int64 // in Unix nanoseconds
+	told   telling
 	untold atomic.Int64 // how many there were since
 }
 
@@ -110,8 +110,7 @@ func (s *Server) leaked(l *lookout, secret int, part string, a *agent) *Refusal 
 	if l.guard == LeakLog {
 		refusal, then = nil, "it was let through"
 	}
-	now, told := time.Now().UnixNano(), s.leaks.told.Load()
-	if since := now - told; 0 <= since && since < int64(leaksEvery) || !s.leaks.told.CompareAndSwap(told, now) {
+	if !s.leaks.told.at(time.Now(), leaksEvery) {
 		s.leaks.untold.Add(1)
 		return refusal
 	}
