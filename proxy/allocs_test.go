@@ -16,11 +16,7 @@ var raceEnabled bool
 // answers has an upstream give the same answer to every request without a body, on every connection. It allocates nothing.
 func answers(t *testing.T, answer string) (addr string) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
+	ln := listenLocal(t)
 	go func() {
 		for {
 			conn, err := ln.Accept()

@@ -90,11 +90,7 @@ func TestDrainServesTheQueue(t *testing.T) {
 
 // TestDrainClosesItsDescriptors: of a connection taken from the queue no second descriptor stays open.
 func TestDrainClosesItsDescriptors(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
+	ln := listenLocal(t)
 	for range 5 {
 		dialAgent(t, ln.Addr().String())
 	}

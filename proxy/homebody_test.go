@@ -312,11 +312,7 @@ func BenchmarkMapBody(b *testing.B) {
 // TestMapBodyOnTheWire: whatever framing a body has and wherever its chunks and the upstream's writes split it, net/http
 // gets what mapping the whole comes to, over connections that are kept.
 func TestMapBodyOnTheWire(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
+	ln := listenLocal(t)
 	upstream := "http://" + ln.Addr().String()
 	s := newServer(t, Options{Getenv: func(string) string { return "token" }}, fmt.Sprintf(`{"routes": [
 		{"path": "/a/", "upstream": %q, "auth_scheme": "", "token_env": "T", "map_urls_in": ["text/html"]},

@@ -113,7 +113,7 @@ func hasDotSegment(path []byte) bool {
 
 func isDots(segment []byte) bool {
 	s := bareSegment(segment)
-	return len(s) > 0 && len(s) <= 2 && s[0] == '.' && s[len(s)-1] == '.'
+	return string(s) == "." || string(s) == ".."
 }
 
 // upTo returns what of p is before the first c.

@@ -155,11 +155,7 @@ func plainUpstream(t *testing.T, addr string) *upstream {
 // dialled returns a connection to an upstream and the upstream's side of it.
 func dialled(t *testing.T) (*upstreamConn, net.Conn) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
+	ln := listenLocal(t)
 	c, err := plainUpstream(t, ln.Addr().String()).dial(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -218,11 +214,7 @@ func TestCloseWrite(t *testing.T) {
 
 // TestAbandonedAgentConnects: an agent that is cut off waits no longer for a connection, and is given none.
 func TestAbandonedAgentConnects(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
+	ln := listenLocal(t)
 	u := plainUpstream(t, "h.test:80")
 	u.proxy = &url.URL{Scheme: "http", Host: ln.Addr().String()} // which never answers
 	conn, _ := net.Pipe()
@@ -326,11 +318,7 @@ func TestRetired(t *testing.T) {
 
 // TestShutdownLeavesNothing: what is kept of upstreams is closed when the server ends.
 func TestShutdownLeavesNothing(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
+	ln := listenLocal(t)
 	conns := make(chan net.Conn, 1)
 	go func() {
 		conn, err := ln.Accept()
