@@ -178,27 +178,33 @@ var hexValue = func() (t [256]byte) {
 // isDigit reports whether c is a hexadecimal digit.
 func isDigit(c byte) bool { return hexValue[c] < 16 }
 
-// escaped adds the occurrences that have escapes in them.
+// escaped adds the occurrences that have escapes in them, in each reading that p may have: what is an escape in the one
+// is text in another. They are read one after the other, so that what ends an occurrence in one of them does not have the
+// others begin anew.
 func (m *matcher) escaped(p []byte, f *found) {
 	percent, backslash := index(p, 0, '%'), index(p, 0, '\\')
-	mixed := percent < len(p) && backslash < len(p)
-	for {
-		e, kind := percent, percentEscapes
-		if backslash < e {
-			e, kind = backslash, jsonEscapes
-		}
-		if e == len(p) {
-			return
-		}
-		done := e + 1
-		if c, n := unit(p, e, kind); n > 1 && m.class[c]&inPattern != 0 {
-			done = m.around(p, e, kind, f)
-			if mixed {
-				done = min(done, m.around(p, e, percentEscapes|jsonEscapes, f))
-			}
-			if mixed && (m.class['%']|m.class['\\'])&inPattern != 0 { // what is an escape of the one kind is text in the other reading
-				done = min(done, m.around(p, e, (percentEscapes|jsonEscapes)&^kind, f))
-			}
+	if percent < len(p) {
+		m.read(p, percent, len(p), percentEscapes, f)
+	}
+	if backslash < len(p) {
+		m.read(p, len(p), backslash, jsonEscapes, f)
+	}
+	if percent < len(p) && backslash < len(p) {
+		m.read(p, percent, backslash, percentEscapes|jsonEscapes, f)
+	}
+}
+
+// read adds the occurrences that have escapes in them. Percent and backslash are the first ones that may begin an escape,
+// or len(p) for a kind that v does not read.
+func (m *matcher) read(p []byte, percent, backslash int, v view, f *found) {
+	low, done := 0, 0 // what follows has nothing to do with what is before low; the escapes before done are seen
+	for e := min(percent, backslash); e < len(p); e = min(percent, backslash) {
+		if c, n := unit(p, e, v); n == 1 {
+			done = e + 1
+		} else if m.class[c]&inPattern == 0 {
+			low, done = e+n, e+n
+		} else {
+			low, done = m.around(p, low, e, v, f)
 		}
 		if percent < done {
 			percent = index(p, done, '%')
@@ -218,10 +224,10 @@ func index(p []byte, i int, c byte) int {
 }
 
 // around adds the occurrences of which the escape at p[e] may be a part, or one that follows so soon that they could
-// have both. It returns up to where it has seen all escapes.
-func (m *matcher) around(p []byte, e int, v view, f *found) int {
+// have both; none of them begins before low. It returns the low of what follows, and up to where it has seen all escapes.
+func (m *matcher) around(p []byte, low, e int, v view, f *found) (int, int) {
 	start := e
-	for start > 0 && e-start < m.longest && m.class[p[start-1]]&inPattern != 0 {
+	for start > low && e-start < m.longest && m.class[p[start-1]]&inPattern != 0 {
 		start--
 	}
 	start = unitStart(p, start, v)
@@ -234,6 +240,7 @@ func (m *matcher) around(p []byte, e int, v view, f *found) int {
 		for n < len(text) && i < len(p) && since < m.longest {
 			c, size := unit(p, i, v)
 			if m.class[c]&inPattern == 0 {
+				low = i + size
 				if i >= e {
 					break
 				}
@@ -256,7 +263,7 @@ func (m *matcher) around(p []byte, e int, v view, f *found) int {
 			}
 		}
 		if n < len(text) {
-			return max(i, e+1)
+			return low, max(i, e+1)
 		}
 		start = skip(p, start, v, n-m.longest+1)
 	}

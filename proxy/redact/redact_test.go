@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The escapes that are read.
@@ -389,6 +390,11 @@ func TestReadyMade(t *testing.T) {
 			t.Errorf("%s, which is a password itself: %d found", token, n)
 		}
 	}
+	for _, token := range []string{"Bearer " + password, "token  " + password} {
+		if n := New([]Secret{{Token: token}}).Mask([]byte("-- " + password + ", " + base64.StdEncoding.EncodeToString([]byte("me:"+password)) + " --")); n != 2 {
+			t.Errorf("%s, with its scheme before it: %d found of it alone", token, n)
+		}
+	}
 	key := []byte(password + " x-oauth-basic")
 	New([]Secret{{Token: pair(password + ":x-oauth-basic"), Scheme: "Basic"}}).Mask(key)
 	if want := strings.Repeat("*", len(password)) + " x-oauth-basic"; string(key) != want {
@@ -432,6 +438,41 @@ func TestLongText(t *testing.T) {
 					t.Fatalf("%d found of %s at %d among %s", n, w, at, filler)
 				}
 			}
+		}
+	}
+}
+
+// TestTimeIsLinear: no text takes longer for each of its bytes the longer it is, whatever escapes it is made of.
+func TestTimeIsLinear(t *testing.T) {
+	const plain, percent, backslash = "ghp_16C7e42F292c6912", "per%cent-1", `back\slash-1`
+	long := strings.Repeat("eyJhbGciOiJIUzI1NiJ9", 200)
+	for _, c := range []struct{ tokens, first, unit string }{
+		{plain, "", `%41\u0041`},
+		{plain, "", `%41%41\/`},
+		{plain + " " + backslash, `\`, `%41`},
+		{plain + " " + percent, `%`, `\u0041`},
+		{plain + " " + percent + " " + backslash, "", `%41\u0041`},
+		{percent + " " + long, "", `%41%00`},
+		{backslash + " " + long, "", `\u0041\u0000`},
+	} {
+		var secrets []Secret
+		for token := range strings.FieldsSeq(c.tokens) {
+			secrets = append(secrets, Secret{Token: token})
+		}
+		m := New(secrets)
+		// The least of a few: other programs take time, too.
+		least := func(n int) time.Duration {
+			text := []byte(c.first + strings.Repeat(c.unit, n/len(c.unit)))
+			least := time.Hour
+			for range 5 {
+				start := time.Now()
+				m.Find(text)
+				least = min(least, time.Since(start))
+			}
+			return least
+		}
+		if few, many := least(4<<10), least(64<<10); many > 64*few {
+			t.Errorf("tokens %.60s: %v for 4 KiB of %s, %v for 64", c.tokens, few, c.unit, many)
 		}
 	}
 }

@@ -30,6 +30,9 @@ func (s *Secret) patterns() (p []string) {
 	if pair := s.pair(); pair != nil {
 		p = append(p, pair.patterns()...)
 	}
+	if scheme, token, ok := strings.Cut(s.Token, " "); ok && s.Scheme == "" && s.Username == nil { // it brings its own
+		p = append(p, (&Secret{Token: strings.TrimLeft(token, " "), Scheme: scheme}).patterns()...)
+	}
 	return append(p, alphabets(base64.RawStdEncoding.EncodeToString([]byte(s.whole())))...)
 }
 
