@@ -110,7 +110,7 @@ func (t *TokenSource) run(ctx context.Context, within time.Duration, env []strin
 	case err != nil:
 		return t.not(tokenInvalid, "cannot be run: %v", startError(err))
 	}
-	return t.value(strings.TrimLeft(string(out), " \t\r\n"), "printed nothing")
+	return t.value(string(out), "printed nothing")
 }
 
 // startError takes the name of the command, and of its directory, out of an error.

@@ -23,6 +23,7 @@ func TestResolve(t *testing.T) {
 		{"Bearer", "abc", "Authorization: Bearer abc\r\n", tokenSet},
 		{"token", "abc\r\n", "Authorization: token abc\r\n", tokenSet},
 		{"", "abc \t\n\n", "Authorization: abc\r\n", tokenSet},
+		{"", " \n\tabc", "Authorization: abc\r\n", tokenSet},
 		{"Bearer", "a b", "Authorization: Bearer a b\r\n", tokenSet},
 		{"Bearer", "", "", tokenUnset},
 		{"Bearer", "\n", "", tokenUnset},

@@ -134,13 +134,13 @@ func (t *TokenSource) read(getenv func(string) string) tokenValue {
 	case err != nil:
 		return t.not(tokenInvalid, "%v", readError(err))
 	}
-	return t.value(strings.TrimLeft(string(text), " \t\r\n"), "empty")
+	return t.value(string(text), "empty")
 }
 
-// value is the token that a source gave. White space and line breaks at its end are cut, since files and shells leave
-// them there; any other byte that is not visible ASCII or a space cannot stand in a credential.
+// value is the token that a source gave. White space around it is cut: files and shells leave it there, and no recipient of
+// a field takes it for a part of the token, so it must not be looked for with it. Any other byte that is not visible ASCII or a space cannot stand in a credential.
 func (t *TokenSource) value(token, ifNone string) tokenValue {
-	if token = strings.TrimRight(token, " \t\r\n"); token == "" {
+	if token = strings.Trim(token, " \t\r\n"); token == "" {
 		return t.not(tokenUnset, "%s", ifNone)
 	}
 	if t.clients {
