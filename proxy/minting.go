@@ -25,7 +25,7 @@ var services = []service{
 		{post, "/v1/oauth/**"},
 		{post, "/oauth/**"},
 	}},
-	{"OpenAI", []string{"api.openai.com", "auth.openai.com"}, []Rule{
+	{"OpenAI", []string{"api.openai.com", ".api.openai.com", "auth.openai.com"}, []Rule{
 		{post, "/v1/organization/admin_api_keys"},
 		{post, "/v1/organization/projects/*/service_accounts"},
 		{post, "/v1/realtime/client_secrets"},
@@ -75,6 +75,10 @@ var services = []service{
 		{post, "/api/v4/projects/*/runners/reset_registration_token"},
 		{post, "/api/v4/groups/*/runners/reset_registration_token"},
 		{post, "/api/v4/projects/*/cluster_agents/*/tokens"},
+		{post, "/api/v4/code_suggestions/direct_access"},
+		{post, "/api/v4/ai/duo_workflows/direct_access"},
+		{nil, "/api/v4/packages/conan/*/users/authenticate"},
+		{nil, "/api/v4/projects/*/packages/conan/*/users/authenticate"},
 	}},
 	{"Gitea", []string{"gitea.com", "codeberg.org"}, []Rule{
 		{nil, "/login/oauth/**"},
@@ -83,6 +87,8 @@ var services = []service{
 		{post, "/api/v1/user/keys"},
 		{post, "/api/v1/admin/users/*/keys"},
 		{post, "/api/v1/repos/*/*/keys"},
+		{nil, "/v2/token"},
+		{nil, "/api/packages/*/conan/*/users/authenticate"},
 		{nil, "/api/v1/repos/*/*/actions/runners/registration-token"},
 		{nil, "/api/v1/repos/*/*/runners/registration-token"},
 		{nil, "/api/v1/orgs/*/actions/runners/registration-token"},
@@ -200,6 +206,9 @@ func (r *RouteConfig) mintingPatterns() (patterns []pattern) {
 	_, rules := r.Minting()
 	for _, rule := range rules {
 		patterns = append(patterns, newBuiltIn("deny_minting", rule))
+		if path, ok := strings.CutSuffix(rule.Path, "/"+anyRest); ok && path != "" { // where there is no rest there may be a format, ".json"
+			patterns = append(patterns, newBuiltIn("deny_minting", Rule{rule.Methods, path}))
+		}
 	}
 	return patterns
 }

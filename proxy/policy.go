@@ -162,20 +162,53 @@ func unhex(c byte) byte {
 	return c&^0x20 - 'A' + 10
 }
 
-// overlong are the overlong UTF-8 spellings of dot, slash and backslash, which lenient decoders accept.
-var overlong = []struct{ seq, is string }{
-	{"\xc0\xae", "."}, {"\xe0\x80\xae", "."}, {"\xf0\x80\x80\xae", "."},
-	{"\xc0\xaf", "/"}, {"\xe0\x80\xaf", "/"}, {"\xf0\x80\x80\xaf", "/"},
-	{"\xc1\x9c", "\\"}, {"\xe0\x81\x9c", "\\"}, {"\xf0\x80\x81\x9c", "\\"},
+// foldOverlong reads UTF-8 that is longer than it may be (RFC 3629, section 10) as the ASCII characters for which lenient
+// decoders take it.
+func foldOverlong(p []byte) []byte {
+	var folded []byte // nil while there is nothing to fold
+	for i := 0; i < len(p); {
+		c, n := overlong(p[i:])
+		if n > 0 && folded == nil {
+			folded = append(make([]byte, 0, len(p)), p[:i]...)
+		}
+		if n == 0 {
+			c, n = p[i], 1
+		}
+		if folded != nil {
+			folded = append(folded, c)
+		}
+		i += n
+	}
+	if folded == nil {
+		return p
+	}
+	return folded
 }
 
-func foldOverlong(p []byte) []byte {
-	for _, o := range overlong {
-		if bytes.Contains(p, []byte(o.seq)) {
-			p = bytes.ReplaceAll(p, []byte(o.seq), []byte(o.is))
+// overlong returns the ASCII character at the beginning of p that is spelled in the n bytes, 2 to 6 (RFC 2279), of a longer
+// one; n is 0 if there is none.
+func overlong(p []byte) (c byte, n int) {
+	switch p[0] {
+	case 0xc0, 0xc1:
+		n = 2
+	case 0xe0:
+		n = 3
+	case 0xf0:
+		n = 4
+	case 0xf8:
+		n = 5
+	case 0xfc:
+		n = 6
+	}
+	if n == 0 || len(p) < n || p[n-1]&0xc0 != 0x80 || n > 2 && p[n-2]&^1 != 0x80 {
+		return 0, 0
+	}
+	for _, zero := range p[1:max(n-2, 1)] {
+		if zero != 0x80 {
+			return 0, 0
 		}
 	}
-	return p
+	return p[n-2]&1<<6 | p[n-1]&0x3f, n
 }
 
 // isPush reports whether a request to path and query is one of the two of a git push over smart HTTP:

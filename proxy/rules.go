@@ -399,7 +399,7 @@ func (r *RouteConfig) compile() *rules {
 // one of a pack (gitrepository-layout(5)).
 func gitPatterns() (patterns []pattern) {
 	for _, path := range []string{"/**/info/refs", "/**/git-upload-pack", "/**/git-upload-archive", "/**/objects/info/**",
-		"/**/objects/*/*", "/**/info/lfs/**"} {
+		"/**/objects/*/*", "/**/info/lfs/**", "/**/gitlab-lfs/**"} {
 		patterns = append(patterns, newBuiltIn(`git is "none"`, Rule{Path: path}))
 	}
 	return patterns

@@ -18,6 +18,7 @@ type shape func(*Refusal) any
 // shapes are those that a route can name. Without a name it has that of its upstream's host.
 var shapes = map[string]shape{"anthropic": anthropicShape, "openai": openAIShape, "text": nil}
 
+// shapesOfHosts are those of upstreams at a host, or at one below it, as those of OpenAI's regions are.
 var shapesOfHosts = map[string]string{"api.anthropic.com": "anthropic", "api.openai.com": "openai"}
 
 func setRefusals(r *RouteConfig, s string) error {
@@ -33,7 +34,12 @@ func (r *RouteConfig) shape() shape {
 	if r.Refusals != "" {
 		return shapes[r.Refusals]
 	}
-	return shapes[shapesOfHosts[r.UpstreamHost()]]
+	for host, name := range shapesOfHosts {
+		if strings.HasSuffix("."+r.UpstreamHost(), "."+host) {
+			return shapes[name]
+		}
+	}
+	return nil
 }
 
 // errorTypes are the types of an API's errors by status, as they are documented. What is not there has the type of the

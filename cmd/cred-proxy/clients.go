@@ -52,11 +52,11 @@ var clients = []client{
 		s.env("ANTHROPIC_AUTH_TOKEN", p.token)
 		s.env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1") // to hosts that have no route
 	}},
-	{"the OpenAI SDKs", []string{"api.openai.com"}, []string{"openai"}, func(p *place, s *settings) {
+	{"the OpenAI SDKs", []string{"api.openai.com", ".api.openai.com"}, []string{"openai"}, func(p *place, s *settings) {
 		s.env("OPENAI_BASE_URL", versioned(p, "/v1"))
 		s.env("OPENAI_API_KEY", p.token)
 	}},
-	{"Codex", []string{"api.openai.com"}, []string{"openai"}, func(p *place, s *settings) {
+	{"Codex", []string{"api.openai.com", ".api.openai.com"}, []string{"openai"}, func(p *place, s *settings) {
 		s.file(".codex/config.toml", `model_provider = "cred-proxy"`,
 			`check_for_update_on_startup = false`, `analytics.enabled = false`, `features.plugins = false`, ``, // each at a host that has no route
 			`[model_providers.cred-proxy]`, `name = "cred-proxy"`, `base_url = `+strconv.Quote(versioned(p, "/v1")),
