@@ -129,7 +129,7 @@ type routesFile struct {
 	file string // empty: from none
 }
 
-// maxRoutes bounds a file of routes that is read because it changed.
+// maxRoutes bounds a file of routes that replaces one.
 const maxRoutes = 64 << 20
 
 // textSum tells what was read from a file from what was read before.

@@ -16,16 +16,27 @@ import (
 func (s *Server) LoadFile(file string) error {
 	s.loading.Lock()
 	defer s.loading.Unlock()
-	text, err := os.ReadFile(file)
 	s.routes.file = file
+	text, err := s.readRoutes()
 	s.routes.takes(textSum(text, err))
 	if err == nil {
 		err = s.loadText(text)
+	} else if s.config != nil {
+		err = fmt.Errorf("%s %w", file, readError(err))
 	}
 	if err != nil {
 		s.failed(err.Error())
 	}
 	return err
+}
+
+// readRoutes reads the file of the routes. The first ones may come from anything, such as the pipe of a shell; what replaces
+// those in force waits for nobody, so it is a regular file.
+func (s *Server) readRoutes() ([]byte, error) {
+	if s.config == nil {
+		return os.ReadFile(s.routes.file)
+	}
+	return readRegular(s.routes.file, maxRoutes)
 }
 
 // loadText loads what the file of the routes holds; s.loading is held.

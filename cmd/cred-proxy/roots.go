@@ -31,7 +31,11 @@ func namedRoots(getenv func(string) string) (*x509.CertPool, error) {
 	for _, dir := range filepath.SplitList(dirs) {
 		entries, _ := os.ReadDir(dir) // often one of several is not there
 		for _, e := range entries {
-			if text, err := os.ReadFile(filepath.Join(dir, e.Name())); err == nil && pool.AppendCertsFromPEM(text) {
+			name := filepath.Join(dir, e.Name())
+			if info, err := os.Stat(name); err != nil || !info.Mode().IsRegular() {
+				continue // to read a FIFO is to wait
+			}
+			if text, err := os.ReadFile(name); err == nil && pool.AppendCertsFromPEM(text) {
 				found = true
 			}
 		}

@@ -188,6 +188,8 @@ func (p *program) drain(srv *proxy.Server, adm *admin.Admin, o *options, logs *l
 				cancel() // and not out at once: the logs are told of them
 			case slices.Contains(reopenSignals, sig):
 				p.reopen(logs)
+			case sig == syscall.SIGHUP:
+				p.say("SIGHUP ignored: stopping")
 			}
 		}
 	}
