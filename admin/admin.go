@@ -171,6 +171,9 @@ func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	} {
 		h.Set(f[0], f[1])
 	}
+	if r.ContentLength != 0 { // net/http awaits what it is about to discard, for which there is no time otherwise
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
+	}
 	serve := resources[r.URL.Path]
 	switch {
 	case !a.private(r.Host) && !isLocal(r):
@@ -179,8 +182,6 @@ func (a *Admin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Set("Allow", "GET, HEAD")
 		http.Error(w, "there is nothing to change here", http.StatusMethodNotAllowed)
 	case r.ContentLength != 0:
-		// The rest of it has no time of its own.
-		http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
 		http.Error(w, "a body is not asked for", http.StatusBadRequest)
 	case serve == nil:
 		http.Error(w, "there are "+strings.Join(slices.Sorted(maps.Keys(resources)), ", "), http.StatusNotFound)

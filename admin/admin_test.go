@@ -482,10 +482,15 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	resp.Body.Close()
 	// A request whose body never comes holds its place no longer than any other.
-	conns[1].SetDeadline(time.Now().Add(10 * time.Second))
-	fmt.Fprintf(conns[1], "GET /livez HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n")
-	if answer, err := io.ReadAll(conns[1]); err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 400 ")) {
-		t.Errorf("%v, %.100q", err, answer)
+	for i, r := range []struct{ method, host, status string }{
+		{"GET", "localhost", "400"}, {"POST", "localhost", "405"}, {"GET", "evil.example", "403"},
+	} {
+		c := conns[1+i]
+		c.SetDeadline(time.Now().Add(10 * time.Second))
+		fmt.Fprintf(c, "%s /livez HTTP/1.1\r\nHost: %s\r\nContent-Length: 5\r\n\r\n", r.method, r.host)
+		if answer, err := io.ReadAll(c); err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 "+r.status+" ")) {
+			t.Errorf("%s, Host %s: %v, %.100q", r.method, r.host, err, answer)
+		}
 	}
 }
 

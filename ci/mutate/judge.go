@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -51,9 +52,11 @@ type judge struct {
 	mutants []*Mutant
 }
 
-func newJudge(tests []*Test, mutants []*Mutant, until time.Time, results *os.File) (*judge, error) {
+// newJudge goes on with the results that there are. A kill counts while there is a test of the name, even if the test
+// has changed since.
+func newJudge(tests []*Test, partial bool, mutants []*Mutant, until time.Time, results *os.File) (*judge, error) {
 	j := &judge{
-		tests: tests, mutants: mutants, until: until, out: results, reached: make([]int, len(mutants)+1),
+		tests: tests, partial: partial, mutants: mutants, until: until, out: results, reached: make([]int, len(mutants)+1),
 		fates: make(map[string]Result), kills: make(map[string]map[*Test]int), ran: make(map[*Mutant]map[*Test]bool),
 	}
 	for d := json.NewDecoder(results); ; {
@@ -70,11 +73,16 @@ func newJudge(tests []*Test, mutants []*Mutant, until time.Time, results *os.Fil
 			j.reached[id] += int(b)
 		}
 	}
+	named := make(map[string]*Test)
+	for _, t := range tests {
+		named[t.Name] = t
+	}
 	for _, m := range mutants {
-		for _, t := range tests {
-			if r := j.fates[m.Key()]; r.By == t.Name {
-				j.credit(m, t)
-			}
+		r := j.fates[m.Key()]
+		if t := named[r.By]; t != nil {
+			j.credit(m, t)
+		} else if r.By != "" && !partial {
+			delete(j.fates, r.Key) // the test is no more: another one may kill, or none
 		}
 	}
 	return j, nil
@@ -183,6 +191,9 @@ func (j *judge) try(w *worker, m *Mutant, budget time.Duration) error {
 		j.mu.Unlock()
 		if rand.N(30) == 0 {
 			failed, err := j.runs(w, 0, run)
+			if failed == nil && err != nil {
+				return err
+			}
 			j.mu.Lock()
 			j.idle += len(run)
 			if failed != nil {
@@ -210,7 +221,7 @@ func bundle(tests []*Test) []*Test {
 
 var failure = regexp.MustCompile(`(?m)^ *--- FAIL: TestScripts/(\S+)`)
 
-// runs runs tests with a mutant, and returns one that fails.
+// runs runs tests with a mutant, and returns one that fails, and how. An error without a test is of this machine.
 func (j *judge) runs(w *worker, mutant int, tests []*Test) (*Test, error) {
 	first := tests[0]
 	pattern, limit := first.run, 10*time.Second+5*first.Duration
@@ -223,8 +234,12 @@ func (j *judge) runs(w *worker, mutant int, tests []*Test) (*Test, error) {
 		pattern = "^TestScripts$/^(" + strings.Join(names, "|") + ")$"
 	}
 	out, _, err := w.run(first.pkg, pattern, mutant, limit, "-test.parallel=4")
-	if err == nil {
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
 		return nil, nil
+	case !errors.As(err, &exit) && !errors.Is(err, errTime) && !errors.Is(err, exec.ErrWaitDelay):
+		return nil, err // nothing has run: it says nothing about the mutant
 	}
 	if found := failure.FindStringSubmatch(out); found != nil {
 		for _, t := range tests {

@@ -34,8 +34,9 @@
 // Sometimes tests are run without a mutant in between, to see that it is not the machine that kills. The order of the
 // mutants is as good as random and always the same, so that the table of a run that was stopped speaks for all of them.
 //
-// The results go to a folder, -out, as they come: results.jsonl, from which a run that was stopped goes on, and a file
-// per package with a table and the mutants that nothing killed. Those that cannot be killed are in equivalent.txt, each
+// The results go to a folder, -out, as they come: results.jsonl, from which a run that was stopped goes on (what a test
+// has killed stays killed while there is a test of that name: after tests were weakened, begin with an empty folder), and a
+// file per package with a table and the mutants that nothing killed. Those that cannot be killed are in equivalent.txt, each
 // with the reason; they are named by place, text and change, so that they are found when lines move, and an entry that
 // names no mutant is an error.
 package main
@@ -150,11 +151,10 @@ func run(o options) error {
 		return err
 	}
 	defer results.Close()
-	j, err := newJudge(tests, t.mutants, started.Add(o.limit), results)
+	j, err := newJudge(tests, o.tests != "", t.mutants, started.Add(o.limit), results)
 	if err != nil {
 		return err
 	}
-	j.partial = o.tests != ""
 	dice := rand.New(rand.NewPCG(0, 0))
 	dice.Shuffle(len(selected), func(a, b int) { selected[a], selected[b] = selected[b], selected[a] })
 	todo := func() []*Mutant {

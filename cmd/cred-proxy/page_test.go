@@ -28,7 +28,7 @@ func TestPage(t *testing.T) {
 		}
 	}
 	rows := func(selector string) string {
-		return fmt.Sprintf("[...document.querySelectorAll('#exchanges tr%s')].filter(r => !r.hidden).length", selector)
+		return fmt.Sprintf("[...document.querySelectorAll('#exchanges tr%s')].filter(r => r.checkVisibility()).length", selector)
 	}
 
 	// It loads, and shows what was before.
@@ -76,11 +76,19 @@ func TestPage(t *testing.T) {
 	b.eval("document.getElementById('pause').click()", nil)
 	b.wait(rows("") + " === 7")
 
+	// Nor is anything there twice after a connection that was lost meanwhile: a new one begins with all that there is.
+	b.eval("document.getElementById('pause').click()", nil)
+	b.eval("{ const all = JSON.stringify([...list].reverse()); source.dispatchEvent(new Event('open')); source.dispatchEvent(new MessageEvent('exchanges', {data: all})); }", nil)
+	ask("GET /a/after-the-loss")
+	b.wait("document.getElementById('pause').textContent === 'Resume, 1 new' && " + rows("") + " === 7")
+	b.eval("document.getElementById('pause').click()", nil)
+	b.wait(rows("") + " === 8")
+
 	// No width needs scrolling sideways, no theme has text that is hard to read.
 	for i := range 12 {
 		ask([]string{"GET /a/bytes?n=1000", "POST /a/v1/messages", "GET /a/" + longPath}[i%3])
 	}
-	b.wait(rows("") + " >= 19")
+	b.wait(rows("") + " >= 20")
 	for _, width := range []int{1280, 390} {
 		for _, theme := range []string{"light", "dark"} {
 			b.look(width, 1100, theme)
@@ -96,6 +104,9 @@ func TestPage(t *testing.T) {
 				b.screenshot(filepath.Join(dir, fmt.Sprintf("page-%d-%s.png", width, theme)))
 			}
 		}
+		b.eval("document.getElementById('only').click()", nil)
+		b.wait(rows("") + " === 2")
+		b.eval("document.getElementById('only').click()", nil)
 	}
 
 	// The end of a stream, and of the program.

@@ -281,16 +281,16 @@ func cmdDemo(ts *testscript.TestScript, neg bool, args []string) {
 
 // cmdProxylog waits for lines of the program's standard error.
 //
-//	proxylog [-count=N] REGEXP   waits until a line (N lines) matched
+//	proxylog [-count=N] REGEXP   waits until a line (N lines, and no more) matched
 //	! proxylog REGEXP            no line has matched so far
 func cmdProxylog(ts *testscript.TestScript, neg bool, args []string) {
-	count := 1
+	count := 0
 	args = flagged(ts, args, func(name, value string) bool {
 		n, err := strconv.Atoi(value)
 		count = n
 		return name == "count" && err == nil
 	})
-	usage(ts, len(args) != 1, "[!] proxylog [-count=N] REGEXP")
+	usage(ts, len(args) != 1 || neg && count > 0, "[!] proxylog [-count=N] REGEXP")
 	re, err := regexp.Compile(args[0])
 	ts.Check(err)
 	p := running(ts)
@@ -300,8 +300,11 @@ func cmdProxylog(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		return
 	}
-	if err := p.waitLine(p.stderr, re, count); err != nil {
+	if err := p.waitLine(p.stderr, re, max(count, 1)); err != nil {
 		ts.Fatalf("%v\n%s", err, p.stderr)
+	}
+	if n, _ := p.stderr.count(re); count > 0 && n > count {
+		ts.Fatalf("%d lines match, not %d:\n%s", n, count, p.stderr)
 	}
 }
 
@@ -410,8 +413,13 @@ func exited(ts *testscript.TestScript, p *process, want string, not bool) {
 	}
 	fmt.Fprint(ts.Stdout(), p.stdout)
 	fmt.Fprint(ts.Stderr(), p.stderr)
-	swept.add(of(ts).name()+": the program", p.stdout.String()+p.stderr.String())
+	log := p.stdout.String() + p.stderr.String()
+	swept.hold(of(ts).secrets(ts))
+	swept.add(of(ts).name()+": the program", log)
 	ts.Check(err)
+	if crash.MatchString(log) {
+		ts.Fatalf("the program raced or crashed")
+	}
 	if (strconv.Itoa(code) == want) == not {
 		ts.Fatalf("exit code %d, want %s", code, map[bool]string{false: "", true: "not "}[not]+want)
 	}
