@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"runtime/debug"
@@ -27,7 +28,7 @@ type agent struct {
 	rd   http1.Reader
 	host string // what the agent calls the proxy: the Host of its last request, if that is plain
 
-	// busy is the number of the exchange under way, 0 between exchanges; seen is what the last sweep found.
+	// busy is the number of the exchange under way, 0 between exchanges, or leaving; seen is what the last sweep found.
 	busy  atomic.Uint64
 	count uint64
 	seen  uint64
@@ -35,6 +36,8 @@ type agent struct {
 	served  atomic.Uint64 // exchanges so far; rested is what the last sweep found
 	rested  uint64
 	restful atomic.Bool // it did nothing but wait for a request between the last two sweeps
+
+	openEnded atomic.Bool // the answer under way ends with the connection, and has not ended: a FIN would say that it has
 
 	tunnel atomic.Pointer[tunnel] // what the exchange under way has become; or nil
 
@@ -46,6 +49,9 @@ type agent struct {
 	tally  tally              // of the exchange under way, where its route has limits
 }
 
+// leaving is busy where the connection is closed as idle: it begins no exchange any more.
+const leaving = math.MaxUint64
+
 func newAgent(s *Server, conn net.Conn) *agent {
 	a := &agent{srv: s, sock: newSock(conn), peer: peerOf(conn), rested: ^uint64(0)} // who has just come has not rested
 	a.rd = http1.NewReader(a.sock)
@@ -54,8 +60,8 @@ func newAgent(s *Server, conn net.Conn) *agent {
 
 // serve runs one exchange after the other until the connection ends.
 func (a *agent) serve() {
-	defer a.survive()
 	defer a.close()
+	defer a.survive() // which closes both connections before a buffer is another's
 	for {
 		if len(a.rd.Buffered()) == 0 {
 			a.rd.Release()
@@ -69,16 +75,15 @@ func (a *agent) serve() {
 			}
 		}
 		a.count++
-		a.busy.Store(a.count)
+		if a.busy.Swap(a.count) == leaving {
+			return
+		}
 		end := newExchange(a).run()
 		a.served.Store(a.count)
 		switch end {
 		case keepOpen:
 			a.busy.Store(0)
 		case closeAtOnce:
-			return
-		case closeReset:
-			a.sock.reset()
 			return
 		case closeLingering:
 			a.linger(lingerFor)
@@ -90,9 +95,9 @@ func (a *agent) serve() {
 // survive is deferred on every goroutine that works for an agent: a defect costs its connection, not the process.
 func (a *agent) survive() {
 	if r := recover(); r != nil {
+		a.abandon()
 		// The trace names functions and lines; the value could name anything.
 		a.srv.warn(fmt.Sprintf("internal error (%T); the connection is closed\n%s", r, debug.Stack()))
-		a.abandon()
 	}
 }
 
@@ -118,9 +123,28 @@ func (a *agent) address() string {
 }
 
 func (a *agent) close() {
-	a.sock.shut()
-	a.sock.Close()
+	if !a.openEnded.Load() {
+		a.sock.shut()
+	}
+	a.hangUp()
 	a.rd.Discard()
+}
+
+// hangUp closes the connection, with a RST if a FIN would be taken for the end of the answer.
+func (a *agent) hangUp() {
+	if a.openEnded.Load() {
+		a.sock.reset()
+	} else {
+		a.sock.Close()
+	}
+}
+
+// hasMore reports whether the agent has sent more than what was read of it, without waiting.
+func (a *agent) hasMore() bool {
+	if len(a.rd.Buffered()) == 0 {
+		a.sock.poll(&a.rd)
+	}
+	return len(a.rd.Buffered()) > 0
 }
 
 // linger tells the agent that nothing more comes and reads what it still sends, so that it can read its answer.
@@ -137,7 +161,7 @@ func (a *agent) linger(d time.Duration) {
 
 // closeIdle closes the connection unless an exchange is under way.
 func (a *agent) closeIdle() {
-	if a.busy.Load() == 0 {
+	if a.busy.CompareAndSwap(0, leaving) {
 		a.sock.Close()
 	}
 }
@@ -168,7 +192,7 @@ func (a *agent) abandon() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.gone = true
-	a.sock.Close()
+	a.hangUp()
 	if a.up != nil {
 		a.up.close()
 	}

@@ -195,3 +195,46 @@ func TestDrainEndsQuietTunnels(t *testing.T) {
 		}
 	}
 }
+
+// TestIdleIsNotBegun: a request that comes while its connection is closed as idle is not begun: its answer would be lost.
+func TestIdleIsNotBegun(t *testing.T) {
+	told := make(chan struct{}, 1)
+	s := New(Options{Observer: func(*Event) { told <- struct{}{} }})
+	conn, other := net.Pipe()
+	served := make(chan struct{})
+	go io.Copy(io.Discard, other)
+	a := newAgent(s, &whenClosed{Conn: conn, do: func() {
+		io.WriteString(other, "GET /none HTTP/1.1\r\nHost: h\r\n\r\n")
+		select {
+		case <-told:
+			t.Error("an exchange was begun")
+		case <-served:
+		}
+	}})
+	go func() {
+		defer close(served)
+		a.serve()
+	}()
+	a.closeIdle()
+}
+
+// TestPipelinedBehindTheLast: an agent that has sent more than what is served, read or not, can read its last answer.
+func TestPipelinedBehindTheLast(t *testing.T) {
+	ln := listenLocal(t)
+	other := dialAgent(t, ln.Addr().String())
+	conn, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	x := &exchange{agent: newAgent(New(Options{}), conn), closing: true}
+	if got := x.ending(); got != closeAtOnce {
+		t.Errorf("nothing was sent: %v", got)
+	}
+	io.WriteString(other, "G")
+	for end := time.Now().Add(10 * time.Second); x.ending() != closeLingering; {
+		if time.Now().After(end) {
+			t.Fatal("a byte was sent, and the connection would be closed at once")
+		}
+	}
+}

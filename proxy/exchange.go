@@ -18,7 +18,6 @@ const (
 	keepOpen       ending = iota
 	closeAtOnce           // everything was said, or the agent is to see that it was not
 	closeLingering        // bytes of the agent are unread: it must be able to read its answer first
-	closeReset            // an answer that would end with the connection has no clean end
 )
 
 // exchange is one request and its response.
@@ -299,7 +298,7 @@ func (x *exchange) ending() ending {
 	switch {
 	case x.agentErr != nil:
 		return closeAtOnce
-	case x.closing && (x.unread > 0 || len(x.agent.rd.Buffered()) > 0):
+	case x.closing && (x.unread > 0 || x.agent.hasMore()):
 		return closeLingering
 	case x.closing:
 		return closeAtOnce

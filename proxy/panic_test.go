@@ -124,3 +124,39 @@ func TestPanicAtTheDoor(t *testing.T) {
 		t.Error("the agent is counted")
 	}
 }
+
+// TestPanicClosesFirst: before a buffer of an agent's connection can become another's, nothing sends from it any more.
+func TestPanicClosesFirst(t *testing.T) {
+	conn, other := net.Pipe()
+	defer other.Close()
+	var a *agent
+	s := New(Options{Observer: func(*Event) { panic("a defect") }, Warn: func(string) {
+		if !a.isGone() {
+			t.Error("it is told of before both connections are closed")
+		}
+	}})
+	a = newAgent(s, conn)
+	left := -1
+	ours, _ := net.Pipe()
+	a.up = &upstreamConn{sock: newSock(&whenClosed{Conn: ours, do: func() { left = len(a.rd.Buffered()) }})}
+	go io.WriteString(other, "GET /none HTTP/1.1\r\nHost: h\r\n\r\nGET /next")
+	go io.Copy(io.Discard, other)
+	a.serve()
+	if left != len("GET /next") {
+		t.Errorf("%d bytes were in the buffer when the upstream's connection was closed", left)
+	}
+}
+
+// whenClosed does something before it is closed for the first time.
+type whenClosed struct {
+	net.Conn
+	do     func()
+	closed atomic.Bool
+}
+
+func (c *whenClosed) Close() error {
+	if c.closed.CompareAndSwap(false, true) {
+		c.do()
+	}
+	return c.Conn.Close()
+}

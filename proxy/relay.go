@@ -53,8 +53,7 @@ func (x *exchange) readResponse(up *upstreamConn) error {
 
 // awaitResponse waits for more of the head of the response. The time for it begins when the request is sent.
 func (x *exchange) awaitResponse(up *upstreamConn) error {
-	for {
-		within := x.srv.timeouts.Response
+	for within := x.srv.timeouts.Response; ; {
 		if len(up.rd.Buffered()) > 0 { // whoever dribbles gets no new time with each byte
 			if x.headBy.IsZero() {
 				x.headBy = time.Now().Add(within)
@@ -63,7 +62,10 @@ func (x *exchange) awaitResponse(up *upstreamConn) error {
 		}
 		up.sock.readWithin(within)
 		_, err := up.rd.Fill()
-		if err == nil || !isTimeout(err) || !x.headBy.IsZero() || x.upload == nil || !x.upload.waiting(x.srv.timeouts.Response) {
+		if err == nil || !isTimeout(err) || !x.headBy.IsZero() || x.upload == nil {
+			return err
+		}
+		if within = x.upload.remaining(x.srv.timeouts.Response); within <= 0 {
 			return err
 		}
 	}
@@ -130,6 +132,7 @@ func (x *exchange) relay(up *upstreamConn) ending {
 	}
 	x.out = append(x.out, "\r\n"...)
 	reusable := !body.UntilClose() && x.resp.Persistent()
+	x.agent.openEnded.Store(old && (body.UntilClose() || body.Chunked() || x.mapper != nil))
 	x.dropHeads()
 
 	err := x.screenBody(up, body)
@@ -169,11 +172,9 @@ func (x *exchange) relay(up *upstreamConn) ending {
 		if x.upload != nil && x.upload.agentErr != nil {
 			x.event.Broken = "agent"
 		}
-		if old && (body.UntilClose() || body.Chunked() || x.mapper != nil) {
-			return closeReset
-		}
 		return closeAtOnce
 	}
+	x.agent.openEnded.Store(false)
 	return x.ending()
 }
 
@@ -329,7 +330,7 @@ func (x *exchange) queue(p []byte) {
 // more returns the next bytes from the upstream that may be passed on. Before it waits for them it sends the agent
 // everything that is there; what the screen holds is not, but for no longer than that wants it.
 func (x *exchange) more(up *upstreamConn) ([]byte, error) {
-	for {
+	for silence := x.srv.timeouts.Silence; ; {
 		if p := up.rd.Buffered(); len(p) > x.screen.held {
 			return p[:len(p)-x.screen.held], nil
 		}
@@ -342,11 +343,16 @@ func (x *exchange) more(up *upstreamConn) ([]byte, error) {
 		if x.screen.held > 0 {
 			up.sock.readWithin(time.Until(x.screen.by))
 		} else {
-			up.sock.readWithin(x.srv.timeouts.Silence)
+			up.sock.readWithin(silence)
 		}
 		_, err := up.rd.Fill()
 		if x.screen.held > 0 && isTimeout(err) {
 			err = up.fillNow() // what came while the processor was elsewhere is not late
+		} else if isTimeout(err) && x.upload != nil {
+			// An upstream that is still sent its request may have nothing to say yet.
+			if silence = x.upload.remaining(x.srv.timeouts.Silence); silence > 0 {
+				continue
+			}
 		}
 		switch {
 		case err == nil:

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -198,5 +199,65 @@ func TestTrailerHasItsTime(t *testing.T) {
 	close(end)
 	if p, err := io.ReadAll(resp.Body); string(p) != "the-real" || err != nil || resp.Trailer.Get("X-Sum") != "y" {
 		t.Errorf("%q, %v, %v", p, err, resp.Trailer)
+	}
+}
+
+// TestCutLooksCut: an HTTP/1.0 agent, to which the end of the connection is the end of the answer, can tell that it was cut,
+// whoever cut it.
+func TestCutLooksCut(t *testing.T) {
+	t.Parallel()
+	up := listenLocal(t)
+	go func() {
+		for {
+			conn, err := up.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				p := make([]byte, 1<<20)
+				n, _ := conn.Read(p)
+				io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\nhello")
+				for err := error(nil); err == nil && strings.Contains(string(p[:n]), "GET /flood"); {
+					_, err = conn.Write(p)
+				}
+				conn.Read(p)
+			}()
+		}
+	}()
+	for name, test := range map[string]struct {
+		path string
+		cut  func(s *Server, agent net.Conn, told <-chan string)
+		by   string
+	}{
+		"the proxy stops": {"/", func(s *Server, _ net.Conn, _ <-chan string) {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			s.Shutdown(ctx)
+		}, "proxy"},
+		"the agent ends its side":          {"/", func(_ *Server, agent net.Conn, _ <-chan string) { agent.(*net.TCPConn).CloseWrite() }, "agent"},
+		"the agent does not read for long": {"/flood", func(*Server, net.Conn, <-chan string) {}, "agent"},
+	} {
+		told := make(chan string, 1)
+		s := newServer(t, Options{Timeouts: Timeouts{Silence: time.Second}, Getenv: func(string) string { return "a-token" },
+			Observer: func(e *Event) { told <- e.Broken }}, one("upstream", strconv.Quote("http://"+up.Addr().String())))
+		ln := listenLocal(t)
+		go s.Serve(ln)
+		conn := dialAgent(t, ln.Addr().String())
+		io.WriteString(conn, "GET /a"+test.path+" HTTP/1.0\r\n\r\n")
+		for got := ""; !strings.HasSuffix(got, "\r\n\r\nhello"); {
+			p := make([]byte, 1)
+			if _, err := conn.Read(p); err != nil {
+				t.Fatal(name, err)
+			}
+			got += string(p)
+		}
+		test.cut(s, conn, told)
+		if by := <-told; by != test.by {
+			t.Errorf("%s: broken by %q", name, by)
+		}
+		if _, err := io.Copy(io.Discard, conn); err == nil {
+			t.Errorf("%s: the answer looks whole", name)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -278,6 +279,14 @@ func (s *sock) shut() {
 	if s.raw != nil {
 		s.raw.Control(shutFD)
 	}
+}
+
+// Close ends the connection at once. A tls.Conn, as the one to a proxy is, would first say so, which can block.
+func (s *sock) Close() error {
+	if c, ok := s.Conn.(*tls.Conn); ok {
+		return c.NetConn().Close()
+	}
+	return s.Conn.Close()
 }
 
 // reset closes with a RST: a peer that reads up to the end of the connection learns that this was not its end. A Unix

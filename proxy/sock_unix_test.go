@@ -451,3 +451,18 @@ func TestCorkFails(t *testing.T) {
 		t.Errorf("%d, %v", n, err)
 	}
 }
+
+// TestCloseOverTLS: a connection that goes through a TLS one is closed without anything being sent, which could block.
+func TestCloseOverTLS(t *testing.T) {
+	server, c := tlsPair(t)
+	outer := newSock(c.tls)
+	before := c.sock.wrote.Load()
+	(&upstreamConn{sock: outer}).close()
+	if c.sock.wrote.Load() != before {
+		t.Error("something was sent")
+	}
+	server.SetReadDeadline(time.Now().Add(10 * time.Second))
+	if _, err := server.Read(make([]byte, 1)); err == nil || isTimeout(err) {
+		t.Errorf("it is open: %v", err)
+	}
+}

@@ -16,10 +16,11 @@ type upload struct {
 	chunks *rechunker // of a chunked body; else nil
 	guard  *bodyGuard // nil: nobody wants to see the body
 
-	left    atomic.Int64 // bytes not yet read from the agent; unknown up to the end of a chunked body
-	stopped atomic.Bool
-	done    chan struct{}
-	ended   atomic.Int64 // when, in Unix nanoseconds; 0 before
+	left     atomic.Int64 // bytes not yet read from the agent; unknown up to the end of a chunked body
+	stopped  atomic.Bool
+	answered atomic.Bool // the upstream has a second for the rest
+	done     chan struct{}
+	ended    atomic.Int64 // when, in Unix nanoseconds; 0 before
 
 	waited time.Duration // for the agent
 	got    int64         // bytes of it, framing included
@@ -112,6 +113,9 @@ func (u *upload) fill() error {
 func (u *upload) write(p []byte) (err error) {
 	if len(p) > 0 {
 		u.up.sock.writeWithin(u.agent.srv.timeouts.Silence)
+		if u.answered.Load() { // finish may have been sooner than that
+			u.up.sock.SetWriteDeadline(time.Now().Add(time.Second))
+		}
 		_, err = u.up.Write(p)
 	}
 	if u.chunks != nil {
@@ -136,16 +140,19 @@ func (u *upload) finish() bool {
 		u.stop()
 		return false
 	}
-	u.up.sock.SetWriteDeadline(time.Now().Add(time.Second)) // it was answered: who would still not take the rest
+	u.answered.Store(true)
+	u.up.sock.SetWriteDeadline(time.Now().Add(time.Second)) // who would still not take the rest
 	<-u.done
 	u.up.sock.sentBy = time.Time{}
 	return u.agentErr == nil && u.upstreamErr == nil
 }
 
-// waiting reports whether the time for the upstream's answer has not begun or is not over.
-func (u *upload) waiting(limit time.Duration) bool {
-	ended := u.ended.Load()
-	return ended == 0 || time.Since(time.Unix(0, ended)) < limit
+// remaining is how much is left of the time that the upstream has once it is sent the request: all of it before that.
+func (u *upload) remaining(limit time.Duration) time.Duration {
+	if ended := u.ended.Load(); ended != 0 {
+		return limit - time.Since(time.Unix(0, ended))
+	}
+	return limit
 }
 
 // refusal is what the agent is answered if it is why the upload broke off, or nil if it left.

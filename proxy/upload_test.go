@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"net"
@@ -8,25 +9,36 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"credproxy/proxy/http1"
 )
 
-// TestUploadIsWaitedFor: an upstream has its time for the answer from the end of the request on, however long that takes.
+// TestUploadIsWaitedFor: an upstream's time begins when the request is sent, and is no longer than it is.
 func TestUploadIsWaitedFor(t *testing.T) {
-	for ago, want := range map[time.Duration]bool{-1: true, 0: true, 100 * time.Millisecond: false, 500 * time.Millisecond: false, time.Hour: false} {
-		var u upload
-		if ago >= 0 {
-			u.ended.Store(time.Now().Add(-ago).UnixNano())
-		}
-		limit := 100 * time.Millisecond
-		if want {
-			limit = time.Hour
-		}
-		if got := u.waiting(limit); got != want {
-			t.Errorf("ended %v ago, of %v: %v", ago, limit, got)
-		}
+	t.Parallel()
+	var u upload
+	if got := u.remaining(time.Hour); got != time.Hour {
+		t.Errorf("before the end: %v", got)
+	}
+	u.ended.Store(time.Now().Add(-time.Minute).UnixNano())
+	if got := u.remaining(time.Hour); got > 59*time.Minute || got < 58*time.Minute {
+		t.Errorf("a minute after the end: %v", got)
+	}
+
+	const limit = time.Second
+	ours, _ := net.Pipe()
+	d := &deadlines{Conn: ours}
+	up := &upstreamConn{sock: newSock(d)}
+	up.rd = http1.NewReader(up.sock)
+	x := &exchange{srv: New(Options{Timeouts: Timeouts{Response: limit}}), heads: new(heads), upload: new(upload)}
+	time.AfterFunc(limit/2, func() { x.upload.ended.Store(time.Now().UnixNano()) })
+	err := x.awaitResponse(up)
+	if has := d.read.Sub(time.Unix(0, x.upload.ended.Load())); !isTimeout(err) || has > limit*5/4 {
+		t.Errorf("%v; it had %v", err, has)
 	}
 }
 
@@ -123,5 +135,93 @@ func TestResponseTimeBeginsWithTheEnd(t *testing.T) {
 	io.WriteString(conn, "o")
 	if got, err := io.ReadAll(conn); !strings.HasPrefix(string(got), "HTTP/1.1 200 ") {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestUploadBehindTheHead: an upstream that answers before it has the whole request is waited for while that is sent.
+func TestUploadBehindTheHead(t *testing.T) {
+	t.Parallel()
+	up := listenLocal(t)
+	go func() {
+		conn, err := up.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		for got := ""; !strings.HasSuffix(got, "\r\n\r\nhello"); {
+			p := make([]byte, 1<<10)
+			n, err := conn.Read(p)
+			if got += string(p[:n]); err != nil {
+				return
+			}
+		}
+		io.WriteString(conn, "2\r\nhi\r\n0\r\n\r\n")
+	}()
+	const silence = time.Second
+	addr, _ := serve(t, newServer(t, Options{Timeouts: Timeouts{Silence: silence}, Limits: Limits{Rate: 1}, Getenv: func(string) string { return "a-token" }},
+		one("upstream", strconv.Quote("http://"+up.Addr().String()))))
+	conn := dialAgent(t, addr)
+	io.WriteString(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n")
+	for _, c := range "hello" {
+		time.Sleep(silence * 3 / 10) // it is the time that is tested
+		io.WriteString(conn, string(c))
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if content, err := io.ReadAll(resp.Body); string(content) != "hi" || err != nil {
+		t.Errorf("%q, %v", content, err)
+	}
+}
+
+// lastDeadline is a connection that has the far deadlines of its writes wait.
+type lastDeadline struct {
+	net.Conn
+	mu        sync.Mutex
+	last      time.Time
+	far, near chan struct{}
+	on        chan struct{}
+}
+
+func (c *lastDeadline) SetWriteDeadline(t time.Time) error {
+	if time.Until(t) > time.Minute {
+		c.far <- struct{}{}
+		<-c.on
+	}
+	c.mu.Lock()
+	c.last = t
+	c.mu.Unlock()
+	if !t.IsZero() && time.Until(t) < time.Minute {
+		select {
+		case c.near <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// TestUploadFinishesSoon: an upstream that has answered has no longer for the rest because that is just about to be sent.
+func TestUploadFinishesSoon(t *testing.T) {
+	conn, _ := net.Pipe()
+	ours, theirs := net.Pipe()
+	c := &lastDeadline{Conn: ours, far: make(chan struct{}), near: make(chan struct{}, 1), on: make(chan struct{})}
+	u := &upload{agent: newAgent(New(Options{}), conn), up: &upstreamConn{sock: newSock(c)}, done: make(chan struct{})}
+	go func() {
+		u.write([]byte("x"))
+		close(u.done)
+	}()
+	<-c.far
+	finished := make(chan bool)
+	go func() { finished <- u.finish() }()
+	<-c.near
+	close(c.on)
+	io.ReadFull(theirs, make([]byte, 1))
+	if !<-finished {
+		t.Error("not everything was sent")
+	}
+	if c.mu.Lock(); time.Until(c.last) > time.Minute {
+		t.Errorf("it has %v", time.Until(c.last))
 	}
 }
