@@ -24,7 +24,7 @@ func main() {
 // The exit codes.
 const (
 	exitOK     = 0
-	exitFailed = 1 // the configuration is wrong, or the address cannot be had
+	exitFailed = 1 // see exitCodes
 	exitUsage  = 2 // the command line is
 )
 
@@ -161,7 +161,7 @@ SIGTERM and SIGINT stop accepting and finish what runs within -drain-timeout; a 
 )
 
 // exitCodes are what the program's ends mean, by code.
-var exitCodes = []string{exitOK: "done", exitFailed: "wrong configuration or an address that cannot be had", exitUsage: "wrong usage"}
+var exitCodes = []string{exitOK: "done", exitFailed: "wrong configuration, an address that cannot be had, exchanges cut by a second signal, or not healthy", exitUsage: "wrong usage"}
 
 func (p *program) help(args []string) int {
 	fmt.Fprintf(p.stdout, "cred-proxy %s.\n\nUsage: cred-proxy %-28s %s\n", aboutProgram, "[flags]", aboutServing)
@@ -176,6 +176,6 @@ func (p *program) help(args []string) int {
 	for code, meaning := range exitCodes {
 		codes = append(codes, fmt.Sprintf("%d %s", code, meaning))
 	}
-	fmt.Fprintf(p.stdout, "\nSignals: %s\n\nExit codes: %s.\n", aboutSignals, strings.Join(codes, ", "))
+	fmt.Fprintf(p.stdout, "\nSignals: %s\n\nExit codes: %s.\n", aboutSignals, strings.Join(codes, "; "))
 	return exitOK
 }
