@@ -100,11 +100,15 @@ func runGit(ctx context.Context, stdin []byte, args ...string) error {
 }
 
 // gitEnvironment is the process's environment without what a git that started
-// it may have set, such as GIT_DIR in a hook.
+// it may have set, such as GIT_DIR in a hook, and without the configuration of
+// whoever runs this, whose hooks are not the repository's. A repository of
+// another user is served: it was named.
 func gitEnvironment() []string {
-	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		return strings.HasPrefix(v, "GIT_") && !strings.HasPrefix(v, "GIT_EXEC_PATH=")
 	})
+	return append(env, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull,
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*")
 }
 
 // gitBackend returns the path of git-http-backend. Started as "git

@@ -1,6 +1,7 @@
 package fakeupstream_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,6 +33,13 @@ func TestGit(t *testing.T) {
 	if _, err := exec.LookPath("git"); err != nil {
 		t.Skip("git is not installed")
 	}
+	home := t.TempDir() // of somebody whose hooks refuse everything
+	hook := filepath.Join(home, "hooks", "pre-receive")
+	if err := errors.Join(os.Mkdir(filepath.Dir(hook), 0o777), os.WriteFile(hook, []byte("#!/bin/sh\nexit 1\n"), 0o777),
+		os.WriteFile(filepath.Join(home, ".gitconfig"), []byte("[core]\n\thooksPath = "+filepath.ToSlash(filepath.Dir(hook))+"\n"), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("HOME", home)
 	up := start(t, fakeupstream.Options{Token: "s3cret"})
 	dir := t.TempDir()
 	repo := up.URL + "/base" + fakeupstream.DemoRepository

@@ -51,9 +51,10 @@ type Request struct {
 	Conn   int       // the accepted connection that it came on, from 1
 	OnConn int       // which request of that connection it is, from 1
 
-	// Pipelined says that bytes of it had arrived before the answer to the
-	// request before it on the connection was written: a client that
-	// pipelines, or a request smuggled behind another.
+	// Pipelined says that bytes of it were read, together with the request
+	// before it on the connection, before that was answered: a client that
+	// pipelines, or a request smuggled behind another. One that comes in a
+	// TLS record of its own meanwhile is not noticed.
 	Pipelined bool
 
 	RemoteAddr string

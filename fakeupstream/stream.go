@@ -147,7 +147,11 @@ func newStream(p params) (Behaviour, error) {
 			close(st.over)
 		})
 		if ended != nil {
-			ended <- nil
+			var failed error
+			if errors.Is(err, errGone) {
+				failed = err
+			}
+			ended <- failed
 		}
 		return err
 	}, nil
@@ -164,7 +168,7 @@ func (st *stream) follow(x *Exchange) (ended chan<- error, err error) {
 				x.Then(cmd.how)
 				err := errEnded
 				if cmd.how == Keep || cmd.how == CloseNotify {
-					err = x.Finish()
+					err = orGone(x.Finish())
 				}
 				return cmd.reply, err
 			}
@@ -284,7 +288,8 @@ func (s *Server) EndStreamAs(ctx context.Context, name string, how After) error 
 
 // WaitStreamGone returns once the client of the stream of that name, opened or
 // yet to be opened, was seen to leave. A stream that the server has ended is an
-// error.
+// error. One that is over already is taken for it: where a name is used again,
+// Forget the earlier one.
 func (s *Server) WaitStreamGone(ctx context.Context, name string) error {
 	ctx, cancel := s.waiting(ctx)
 	defer cancel()
