@@ -11,8 +11,9 @@ import (
 
 // One accepted connection, from its handshake to its end.
 
-// handshakeTimeout bounds a TLS handshake that the client does not go on with.
-const handshakeTimeout = 10 * time.Second
+// handshakeTimeout bounds a TLS handshake that the client does not go on with:
+// hundreds at once take their time on a busy machine.
+const handshakeTimeout = time.Minute
 
 // A conn is one accepted connection. One goroutine serves it; while that one
 // waits for something else than the client, watch reads ahead beside it.

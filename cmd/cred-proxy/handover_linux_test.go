@@ -23,7 +23,8 @@ import (
 func TestHandover(t *testing.T) {
 	const streams, agents, replacements, between = 200, 4, 4, 200
 	up := fakeupstream.NewTest(t)
-	p := serve(t, up, "A_TOKEN=token-of-route-a", "CRED_PROXY_REUSEPORT=1", "CRED_PROXY_DRAIN_TIMEOUT=60s", "CRED_PROXY_MAX_AGENTS=1000")
+	p := serve(t, up, "A_TOKEN=token-of-route-a", "CRED_PROXY_REUSEPORT=1", "CRED_PROXY_DRAIN_TIMEOUT=60s", "CRED_PROXY_DIAL_TIMEOUT=60s", "CRED_PROXY_TLS_TIMEOUT=60s",
+		"CRED_PROXY_MAX_AGENTS=1000")
 
 	var opened, closed sync.WaitGroup
 	opened.Add(streams)
@@ -87,7 +88,7 @@ func wholeStream(addr string, opened func()) error {
 	tell()
 	text, err := io.ReadAll(resp.Body)
 	if n := strings.Count(string(text), "data: "); err != nil || n != events {
-		return fmt.Errorf("%d of %d events, %v", n, events, err)
+		return fmt.Errorf("%s, %d of %d events, %v: %.100q", resp.Status, n, events, err, text)
 	}
 	return nil
 }
