@@ -280,6 +280,7 @@ func TestExhaustionHeaderBomb(t *testing.T) {
 		begin + strings.Repeat("Connection: o,p,q\r\n", 250) + "\r\n":                                            400,
 		begin + strings.Repeat("o:\r\n", 250) + "Connection: close," + options + "\r\n\r\n":                      204,
 		begin + strings.Repeat("x:\r\n", 15_000) + "\r\n":                                                        431,
+		begin + "Connection: close\r\nX: " + strings.Repeat(`%41\u0041`, 6900) + "\r\n\r\n":                      204,
 		begin + "Connection: close\r\nX: " + strings.Repeat("\t", 60_000) + "\r\n\r\n":                           204,
 		"GET /a/" + strings.Repeat("%252e", 3000) + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":          200,
 		"GET /a/" + strings.Repeat("./", 8000) + " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n":             400,
