@@ -87,6 +87,18 @@ func TestLogTo(t *testing.T) {
 	if want := "cred-proxy: GET /a/ 200 in 1 out 2 bytes 1.5 ms\n"; line.String() != want {
 		t.Errorf("%q, want %q", line.String(), want)
 	}
+	line.Reset()
+	LogTo(&line)(&Event{Method: "GET", Route: "/a/", Status: 200, Redactions: 1, ForeignURLs: 1})
+	if want := "cred-proxy: GET /a/ 200 in 0 out 0 bytes 0.0 ms redactions: 1 foreign URLs: 1\n"; line.String() != want {
+		t.Errorf("%q, want %q", line.String(), want)
+	}
+}
+
+// TestIDText: an ID is written so that each has its own text.
+func TestIDText(t *testing.T) {
+	if a, b := ID(1).String(), ID(1<<63).String(); a == b || len(a) == 0 || len(b) == 0 {
+		t.Errorf("%s, %s", a, b)
+	}
 }
 
 // TestIDs: exchanges have IDs of their own, never zero.

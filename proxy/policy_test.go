@@ -208,3 +208,35 @@ func TestPyRepr(t *testing.T) {
 		}
 	}
 }
+
+// TestFoldOverlong: a character is read whatever bytes too many it is spelled in, and nothing else is.
+func TestFoldOverlong(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                 "",
+		"plain":                            "plain",
+		"\xc0\xaf\xc1\xab":                 "/k",
+		"a\xe0\x80\xaeb":                   "a.b",
+		"\xe0\x81\x9c":                     "\\",
+		"\xf0\x80\x80\xaf\xf0\x80\x81\xab": "/k",
+		"x\xf8\x80\x80\x80\xafy":           "x/y",
+		"\xf8\x80\x80\x81\xab":             "k",
+		"\xfc\x80\x80\x80\x80\xafz":        "/z",
+		"\xfc\x80\x80\x80\x81\xab":         "k",
+		"\xc0":                             "\xc0", // cut short
+		"\xe0\x80":                         "\xe0\x80",
+		"\xfc\x80\x80\x80\x80":             "\xfc\x80\x80\x80\x80",
+		"\xc0/":                            "\xc0/", // not what it looks like
+		"\xe0\x82\x80":                     "\xe0\x82\x80",
+		"\xe0\xa0\x80":                     "\xe0\xa0\x80",
+		"\xf0\x90\x80\xaf":                 "\xf0\x90\x80\xaf",
+		"\xf8\x88\x80\x80\xaf":             "\xf8\x88\x80\x80\xaf",
+		"\xf8\x80\x90\x80\xaf":             "\xf8\x80\x90\x80\xaf",
+		"\xfc\x80\x80\x90\x80\xaf":         "\xfc\x80\x80\x90\x80\xaf",
+		"é\xc0\xafé":                       "é/é",
+	} {
+		p := []byte(text)
+		if got := foldOverlong(p); string(got) != want || string(p) != text {
+			t.Errorf("%q: %q, want %q; it is %q then", text, got, want, p)
+		}
+	}
+}

@@ -31,7 +31,9 @@ func TestResetWhileHeld(t *testing.T) {
 			conn.Close()
 		}
 	}()
-	addr, _ := serve(t, newServer(t, Options{Getenv: func(string) string { return "the-real-token" }}, one("upstream", strconv.Quote("http://"+up.Addr().String()))))
+	told := make(chan string, 5)
+	addr, _ := serve(t, newServer(t, Options{Getenv: func(string) string { return "the-real-token" }, Observer: func(e *Event) { told <- e.Broken }},
+		one("upstream", strconv.Quote("http://"+up.Addr().String()))))
 	for range 5 {
 		conn := dialAgent(t, addr)
 		io.WriteString(conn, "GET /a/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
@@ -41,6 +43,9 @@ func TestResetWhileHeld(t *testing.T) {
 		}
 		if content, err := io.ReadAll(resp.Body); string(content) != "the-real" || err == nil {
 			t.Errorf("%q, %v", content, err)
+		}
+		if by := <-told; by != "upstream" {
+			t.Errorf("broken by %q", by)
 		}
 	}
 }

@@ -225,3 +225,57 @@ func TestUploadFinishesSoon(t *testing.T) {
 		t.Errorf("it has %v", time.Until(c.last))
 	}
 }
+
+// TestUploadIsGivenUp: what is left of an upload when the upstream has answered does not wait for an upstream that takes
+// nothing, and the reads of the agent that follow have their time.
+func TestUploadIsGivenUp(t *testing.T) {
+	conn, agent := net.Pipe()
+	defer agent.Close()
+	other, _ := net.Pipe() // of which nobody reads
+	d := &deadlines{Conn: conn}
+	a := newAgent(New(Options{}), d)
+	u := startUpload(a, &upstreamConn{sock: newSock(other)}, 10, nil, nil)
+	io.WriteString(agent, "hello")
+	done := make(chan bool)
+	go func() { done <- u.finish() }()
+	select {
+	case sent := <-done:
+		if sent {
+			t.Error("everything was sent")
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it is waited for")
+	}
+	a.sock.readWithin(a.srv.timeouts.Silence)
+	if d.read.IsZero() {
+		t.Error("who reads the rest has no time any more")
+	}
+}
+
+// TestSilenceBehindAnUpload: an upstream that has the whole request and the head of its answer out is waited for no longer
+// than any other.
+func TestSilenceBehindAnUpload(t *testing.T) {
+	t.Parallel()
+	up := listenLocal(t)
+	go func() {
+		conn, err := up.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+		io.Copy(io.Discard, conn)
+	}()
+	addr, _ := serve(t, newServer(t, Options{Timeouts: Timeouts{Silence: time.Second}, Getenv: func(string) string { return "a-token" }},
+		one("upstream", strconv.Quote("http://"+up.Addr().String()))))
+	conn := dialAgent(t, addr)
+	io.WriteString(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(conn, "hello")
+	if content, err := io.ReadAll(resp.Body); err == nil || isTimeout(err) {
+		t.Errorf("%q, %v", content, err)
+	}
+}
