@@ -29,6 +29,14 @@ func one(member, value string) string {
 	return `{"routes": [{` + strings.Join(s, ", ") + `}]}`
 }
 
+// TestHostDigits: a host may have any digit and any letter.
+func TestHostDigits(t *testing.T) {
+	const host = "a0123456789-z_.test"
+	if c, err := ParseConfig("f", []byte(one("upstream", `"https://`+host+`"`))); err != nil || c.Routes[0].UpstreamHost() != host {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestConfigErrors(t *testing.T) {
 	for _, test := range []struct {
 		json string

@@ -21,7 +21,7 @@ func TestPathRefused(t *testing.T) {
 		"/a/..;x=y/b", "/a/..;/b", "/a/.;", "/a/%2e%2e;x/b", "/a/..%3bx/b", "/a/..%253bx/b",
 		"/a/..%20/b", "/a/%20../b", "/a/%c2%a0..", "/a/%2520../b", "/a/..%3f", "/a/..%23", "/a/..%253fb", "/a/.%3fx/b", "/a/..%23%3f", "/a/..;%3f", "/a/%c0%ae%c0%ae/b", "/a%c0%af../b", "/a/%e0%80%ae./b", "/a%c1%9c..", "/a%c0%80", "/a/%c0%8ab", "/a/%f8%80%80%80%ae./b", "/a/%fc%80%80%80%80%ae./b",
 		"/a%00b", "/a%0ab", "/a%0d", "/a%1f", "/a%7f", "/a%2500", "/a%250a",
-		"/a%", "/a%2", "/a%zz", "/a%2g", "/%u002e",
+		"/a%", "/a%2", "/a%zz", "/a%2g", "/a%`0", "/a%@0", "/%u002e",
 	} {
 		if checkPath([]byte(p), nil) == "" {
 			t.Errorf("%q passes", p)
@@ -192,7 +192,8 @@ func parsed(t *testing.T, head string) *http1.Request {
 
 // TestReceivePackIsAWord: a digit is of the word beside which it stands.
 func TestReceivePackIsAWord(t *testing.T) {
-	for query, want := range map[string]bool{"git-receive-pack": true, "0git-receive-pack": false, "git-receive-pack9": false, "/git-receive-pack:": true} {
+	for query, want := range map[string]bool{"git-receive-pack": true, "0git-receive-pack": false, "git-receive-pack9": false, "/git-receive-pack:": true,
+		"zgit-receive-pack": false, "Zgit-receive-pack": false, "`git-receive-pack@": true} {
 		if got := mentionsReceivePack([]byte(query), nil); got != want {
 			t.Errorf("%s: %v", query, got)
 		}
@@ -201,7 +202,7 @@ func TestReceivePackIsAWord(t *testing.T) {
 
 func TestPyRepr(t *testing.T) {
 	for s, want := range map[string]string{
-		"/x": `'/x'`, "/it's": `"/it's"`, `/a"b`: `'/a"b'`, `/it's"`: `'/it\'s"'`, `/a\b`: `'/a\\b'`, `"'`: `'"\''`,
+		"/x": `'/x'`, "/it's": `"/it's"`, `/a"b`: `'/a"b'`, `/it's"`: `'/it\'s"'`, `/a\b`: `'/a\\b'`, `"'`: `'"\''`, "'": `"'"`,
 	} {
 		if got := pyRepr([]byte(s)); got != want {
 			t.Errorf("pyRepr(%s) = %s, want %s", s, got, want)

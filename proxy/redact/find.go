@@ -241,11 +241,7 @@ func (m *matcher) around(p []byte, low, e int, v view, f *found) (int, int) {
 			c, size := unit(p, i, v)
 			if m.class[c]&inPattern == 0 {
 				low = i + size
-				if i >= e {
-					break
-				}
-				start, n, i, since = i+size, 0, i+size, i+size-e // an escape that looked like a part of it
-				continue
+				break
 			}
 			if since++; size > 1 {
 				since = 0
