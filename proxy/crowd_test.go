@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -116,15 +117,22 @@ func TestTurnedAwayIsForgotten(t *testing.T) {
 	s := New(Options{Limits: Limits{Agents: 1}})
 	addr, stop := serve(t, s)
 	s.crowd.places <- struct{}{}
-	for _, says := range []string{"", "GET /none HTTP/1.1\r\nHost: x\r\n\r\n"} {
+	for _, says := range []string{"", "GET /none HTTP/1.1\r\nHost: x\r\n\r\n", // and more than is read at a time
+		"POST /none HTTP/1.1\r\nHost: x\r\nContent-Length: 200000\r\n\r\n" + strings.Repeat("x", 100_000)} {
 		conn := dialAgent(t, addr)
 		if says == "" {
 			conn.Close()
 			continue
 		}
 		io.WriteString(conn, says)
-		if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.Header.Get(ErrorField) != refuseBusy.Code {
+		rd := bufio.NewReader(conn)
+		if resp, err := http.ReadResponse(rd, nil); err != nil || resp.Header.Get(ErrorField) != refuseBusy.Code {
 			t.Error(resp, err)
+		} else if rest, err := io.ReadAll(resp.Body); err != nil || len(rest) == 0 {
+			t.Errorf("%q, %v", rest, err)
+		}
+		if _, err := rd.ReadByte(); err != io.EOF {
+			t.Errorf("after %d bytes: %v", len(says), err)
 		}
 	}
 	stop()

@@ -3,7 +3,9 @@ package proxy
 import (
 	"context"
 	"errors"
+	"iter"
 	"maps"
+	"net"
 	"slices"
 	"time"
 )
@@ -33,13 +35,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer s.endCommands()
 	defer context.AfterFunc(ctx, s.cutOff)() // also those who wait to be welcome
 	for _, ln := range listeners {
-		left := maxQueue // some may go on connecting
-		for conn := range queued(ln) {
-			s.welcome(conn)
-			if left--; left == 0 || ctx.Err() != nil {
-				break
-			}
-		}
+		s.welcomeAll(ctx, queued(ln))
 		ln.Close()
 	}
 	err := s.drain(ctx)
@@ -49,6 +45,17 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		u.retire()
 	}
 	return err
+}
+
+// welcomeAll serves the connections that wait at a listener, while there is time.
+func (s *Server) welcomeAll(ctx context.Context, waiting iter.Seq[net.Conn]) {
+	left := maxQueue // some may go on connecting
+	for conn := range waiting {
+		s.welcome(conn)
+		if left--; left == 0 || ctx.Err() != nil {
+			return
+		}
+	}
 }
 
 // drain waits until every agent has left, and closes the connections of those that do nothing. What is answered in the

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bufio"
 	"io"
 	"net"
 	"net/http"
@@ -62,6 +63,31 @@ func TestHalfAHead(t *testing.T) {
 	}
 }
 
+// TestBodyBehindHalfAHead: a body has its own time, however the head came.
+func TestBodyBehindHalfAHead(t *testing.T) {
+	t.Parallel()
+	const head = 400 * time.Millisecond
+	addr, _ := serve(t, newServer(t, Options{Timeouts: Timeouts{Head: head, Idle: time.Minute, Silence: time.Minute},
+		Getenv: func(string) string { return "a-token" }},
+		one("upstream", strconv.Quote("http://"+answers(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")))))
+	conn := dialAgent(t, addr)
+	rd := bufio.NewReader(conn)
+	io.WriteString(conn, "GET /none HTTP/1.1\r\nHost: h\r\n\r\n")
+	if resp, err := http.ReadResponse(rd, nil); err != nil {
+		t.Fatal(err)
+	} else {
+		io.Copy(io.Discard, resp.Body)
+	}
+	io.WriteString(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nConn")
+	time.Sleep(head / 8) // so that it is read in two pieces
+	io.WriteString(conn, "ection: close\r\nContent-Length: 5\r\n\r\nh\r")
+	time.Sleep(head + head/8)
+	io.WriteString(conn, "\n\r\n")
+	if resp, err := http.ReadResponse(rd, nil); err != nil || resp.StatusCode != 200 {
+		t.Errorf("%v, %v", resp, err)
+	}
+}
+
 // givenUp returns what is told of the request of an agent that takes no byte of an answer.
 func givenUp(t *testing.T, request, answer string) Event {
 	t.Helper()
@@ -103,7 +129,8 @@ func (refusing) Write([]byte) (int, error) { return 0, syscall.EPIPE }
 
 // TestUntouched: a request of which a kept connection has taken nothing goes over a new one, whatever its method.
 func TestUntouched(t *testing.T) {
-	s := newServer(t, Options{Getenv: func(string) string { return "a-token" }},
+	told := make(chan Event, 1)
+	s := newServer(t, Options{Getenv: func(string) string { return "a-token" }, Observer: func(e *Event) { told <- *e }},
 		one("upstream", strconv.Quote("http://"+answers(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))))
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
@@ -118,6 +145,9 @@ func TestUntouched(t *testing.T) {
 	}
 	if !ended(theirs) {
 		t.Error("the kept connection was not tried")
+	}
+	if e := <-told; e.Connection != "retried" {
+		t.Errorf("its connection was %s", e.Connection)
 	}
 }
 

@@ -208,7 +208,7 @@ func TestMapURLLimit(t *testing.T) {
 // TestMapURLOfTheRoot: with a prefix that is the root no path becomes the name of another host.
 func TestMapURLOfTheRoot(t *testing.T) {
 	for url, want := range map[string]string{
-		"/v1/x": "/x", "/v1": "/", "/v1/ x": "/ x", "/v1//evil.test/x": "", `/v1/\evil.test/x`: "", "/v1/\t/evil.test/x": "", "https://h/v1//x": "http://p:9099//x", "/v1/x//y": "/x//y",
+		"/v1/x": "/x", "/v1": "/", "/v1//": "", "/v1/\\": "", "/v1/ x": "/ x", "/v1//evil.test/x": "", `/v1/\evil.test/x`: "", "/v1/\t/evil.test/x": "", "https://h/v1//x": "http://p:9099//x", "/v1/x//y": "/x//y",
 	} {
 		h := testHoming(t, "/", "/", "https://h/v1")
 		if want == "" {

@@ -164,6 +164,9 @@ func TestUnknownPeer(t *testing.T) {
 			t.Errorf("%s: %s", network, e.Refusal)
 		}
 		s.Shutdown(t.Context())
+		if !Networks(nil).admits(gonePeer{conn}) {
+			t.Errorf("%s: refused where all are served", network)
+		}
 	}
 }
 

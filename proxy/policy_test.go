@@ -157,6 +157,8 @@ func TestPush(t *testing.T) {
 		"/r/git-receive-pack/x":                     false,
 		"/r/git-receive-pack.html":                  false,
 		"/docs?page=git-receive-pack":               false,
+		"/r/git%25252Dreceive-pack":                 false, // three times
+		"/r;x/git%25252Dreceive-pack":               false,
 		"/r/refs?service=git-receive-pack":          false,
 		"/":                                         false,
 	} {
@@ -193,7 +195,8 @@ func parsed(t *testing.T, head string) *http1.Request {
 // TestReceivePackIsAWord: a digit is of the word beside which it stands.
 func TestReceivePackIsAWord(t *testing.T) {
 	for query, want := range map[string]bool{"git-receive-pack": true, "0git-receive-pack": false, "git-receive-pack9": false, "/git-receive-pack:": true,
-		"zgit-receive-pack": false, "Zgit-receive-pack": false, "`git-receive-pack@": true} {
+		"zgit-receive-pack": false, "Zgit-receive-pack": false, "`git-receive-pack@": true, "[git-receive-pack]": true, "{git-receive-pack}": true, `\git-receive-pack^`: true,
+		"~git-receive-pack|": true, "\x7fgit-receive-pack\u00e9": true} {
 		if got := mentionsReceivePack([]byte(query), nil); got != want {
 			t.Errorf("%s: %v", query, got)
 		}

@@ -237,7 +237,6 @@ func (x *exchange) relayInChunks(up *upstreamConn) error {
 		x.out = append(x.out, "\r\n"...)
 		x.out = append(x.out, p...)
 		x.out = append(x.out, "\r\n"...)
-		x.flush()
 		x.event.BytesOut += int64(len(p))
 		up.rd.Consume(len(p))
 	}

@@ -58,9 +58,8 @@ func newDenial(name string, r Rule) pattern {
 	return p
 }
 
-// newBuiltIn compiles a rule of deny that is not the operator's.
+// newBuiltIn compiles a rule of deny that is not the operator's, and is written in lower case.
 func newBuiltIn(name string, r Rule) pattern {
-	r.Path = strings.ToLower(r.Path)
 	p := newDenial(name, r)
 	p.builtIn = true
 	return p

@@ -250,6 +250,9 @@ func TestServicesAreRules(t *testing.T) {
 			if err := setRulePath(&Rule{}, rule.Path); err != nil {
 				t.Errorf("%s: %s: %v", s.name, rule, err)
 			}
+			if rule.Path != strings.ToLower(rule.Path) {
+				t.Errorf("%s: %s is not in lower case", s.name, rule)
+			}
 		}
 	}
 }

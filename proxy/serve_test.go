@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -212,6 +213,43 @@ func TestServeAfterShutdown(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("it serves")
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- s.Shutdown(t.Context()) }()
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("shut down twice")
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("nothing works any more")
+	}
+}
+
+// TestQueueIsBounded: of those who go on connecting while a Shutdown serves the queue not all are served, and nobody any
+// more once its time is over.
+func TestQueueIsBounded(t *testing.T) {
+	for _, over := range []bool{false, true} {
+		ctx, cancel := context.WithCancel(t.Context())
+		want := maxQueue
+		if over {
+			cancel()
+			want = 1
+		}
+		n := 0
+		New(Options{Peers: Networks{netip.MustParsePrefix("127.0.0.2/32")}}).welcomeAll(ctx, func(yield func(net.Conn) bool) {
+			for n < 2*maxQueue {
+				conn, _ := net.Pipe()
+				conn.Close()
+				if n++; !yield(conn) {
+					return
+				}
+			}
+		})
+		if n != want {
+			t.Errorf("over %v: %d are served", over, n)
+		}
+		cancel()
 	}
 }
 

@@ -30,12 +30,11 @@ type tunnel struct {
 
 // side is one end of a tunnel.
 type side struct {
-	name  string // in Event.Broken
-	sock  *sock
-	rd    *http1.Reader
-	w     io.Writer
-	fin   func() // says that nothing more comes
-	ended bool   // it said so
+	name string // in Event.Broken
+	sock *sock
+	rd   *http1.Reader
+	w    io.Writer
+	fin  func() // says that nothing more comes
 }
 
 // tunnel passes the 101 on and then what follows it, until one side ends, both are silent for too long, or the proxy ends
@@ -62,11 +61,8 @@ func (x *exchange) tunnel(up *upstreamConn) ending {
 	here := a.detach()
 	up.free()
 	x.event.BytesIn, x.event.BytesOut, x.event.Broken = sent.n, down.n, cmp.Or(down.broken, sent.broken)
-	switch {
-	case !here:
+	if !here {
 		x.event.Broken = "proxy"
-		return closeAtOnce
-	case inside.ended || x.event.Broken == inside.name:
 		return closeAtOnce
 	}
 	return closeLingering // it may not have read the end yet
@@ -96,7 +92,6 @@ func (t *tunnel) pass(from, to *side) (all passed) {
 		if len(from.rd.Buffered()) == 0 {
 			from.rd.Release()
 			if err := t.fill(from); err == io.EOF {
-				from.ended = true
 				to.fin()
 				t.endWithin(endsWithin, from, to)
 				return all

@@ -224,6 +224,12 @@ func TestUploadFinishesSoon(t *testing.T) {
 	if c.mu.Lock(); time.Until(c.last) > time.Minute {
 		t.Errorf("it has %v", time.Until(c.last))
 	}
+	c.mu.Unlock()
+	go func() { <-c.far }()
+	u.up.sock.writeWithin(DefaultTimeouts.Silence) // the next exchange
+	if c.mu.Lock(); time.Until(c.last) < time.Minute {
+		t.Errorf("what follows has %v", time.Until(c.last))
+	}
 }
 
 // TestUploadIsGivenUp: what is left of an upload when the upstream has answered does not wait for an upstream that takes

@@ -247,8 +247,13 @@ func TestAbandonedAgentConnects(t *testing.T) {
 	if _, err := a.connect(c.upstream, false); err != errAgentGone || !ended(other) {
 		t.Errorf("given a kept connection, %v", err)
 	}
+	c.upstream.proxy = u.proxy
 	if _, err := a.connect(c.upstream, true); err != errAgentGone {
 		t.Errorf("given a new connection, %v", err)
+	}
+	ln.(*net.TCPListener).SetDeadline(time.Now().Add(10 * time.Millisecond))
+	if _, err := ln.Accept(); err == nil {
+		t.Error("connects for an agent that is gone")
 	}
 }
 
