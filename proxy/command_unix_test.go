@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -63,6 +65,31 @@ func runs(pid int) bool {
 		return !strings.HasPrefix(state, "Z")
 	}
 	return syscall.Kill(pid, 0) == nil
+}
+
+// TestCommandLeavesItsGroup: what has left the group of a command and holds its output is not waited for; once it is gone
+// nothing waits any more.
+func TestCommandLeavesItsGroup(t *testing.T) {
+	t.Parallel()
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Skip(err)
+	}
+	src := TokenSource{Command: []string{"sh", "-c", "setsid sleep 5 & wait"}}
+	began := time.Now()
+	v := src.run(t.Context(), 50*time.Millisecond, os.Environ())
+	if took := time.Since(began); v.state != tokenInvalid || took < endWithin/2 || took > 4*time.Second {
+		t.Errorf("%+v after %v", v, took)
+	}
+	for by := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		var stacks strings.Builder
+		pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+		if !strings.Contains(stacks.String(), ".(*TokenSource).run.func") {
+			break
+		}
+		if time.Now().After(by) {
+			t.Fatalf("they wait:\n%s", &stacks)
+		}
+	}
 }
 
 // TestRenewal: however many exchanges are refused at a time, the command runs once, they all go on when its token is in

@@ -1,11 +1,16 @@
 package proxy
 
 import (
+	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -216,6 +221,32 @@ func TestMapURLOfTheRoot(t *testing.T) {
 		}
 		if got := string(h.appendURL(nil, []byte(url))); got != want || (want == url) != (h.foreign == 1) {
 			t.Errorf("%s: %s, %d foreign", url, got, h.foreign)
+		}
+	}
+}
+
+// TestMappedHeadBounded: the URLs in a head are mapped until it is twice as long as the longest that may come.
+func TestMappedHeadBounded(t *testing.T) {
+	told := make(chan Event, 1)
+	link := &strings.Builder{}
+	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Link", link.String()) }))
+	defer up.Close()
+	const limit, links = 4000, 140
+	link.WriteString(strings.Repeat("<"+up.URL+">,", links))
+	s := newServer(t, Options{Limits: Limits{ResponseHead: limit}, Getenv: func(string) string { return "a-token" },
+		Observer: func(e *Event) { told <- *e }}, one("upstream", strconv.Quote(up.URL)))
+	addr, _ := serve(t, s)
+	for _, size := range []int{limit * 3 / 2, limit * 5 / 2} {
+		conn := dialAgent(t, addr)
+		host := strings.Repeat("h", size/links-len("<http:///a/>,"))
+		io.WriteString(conn, "GET /a/ HTTP/1.1\r\nHost: "+host+"\r\nConnection: close\r\n\r\n")
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := len(resp.Header.Get("Link"))
+		if e := <-told; (e.ForeignURLs == 0) != (size < 2*limit) || size < 2*limit && all < size*9/10 {
+			t.Errorf("%d: %d bytes, %d foreign", size, all, e.ForeignURLs)
 		}
 	}
 }

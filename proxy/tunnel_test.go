@@ -147,6 +147,13 @@ func TestTunnelBroken(t *testing.T) {
 	if e := <-told; e.Broken != "upstream" {
 		t.Errorf("%+v", e)
 	}
+	s.mu.Lock()
+	for a := range s.agents {
+		if a.tunnel.Load() != nil {
+			t.Error("it is taken for a tunnel still")
+		}
+	}
+	s.mu.Unlock()
 	if _, err := io.WriteString(agent, "more"); err != nil {
 		t.Errorf("cut off: %v", err)
 	}
