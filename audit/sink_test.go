@@ -152,6 +152,30 @@ func TestSinkAfterATornLine(t *testing.T) {
 	}
 }
 
+// TestTorn: a file that ends within a line is known, unless it is not to be read.
+func TestTorn(t *testing.T) {
+	f, err := openFile(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for i, test := range []struct {
+		more string
+		want bool
+	}{{"", false}, {"whole\n", false}, {"half", true}} {
+		f.WriteString(test.more)
+		if isTorn(f) != test.want {
+			t.Errorf("%d: %v", i, !test.want)
+		}
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		t.Skip(err) // where an open file keeps its name
+	}
+	if isTorn(f) {
+		t.Error("torn, though nobody can tell")
+	}
+}
+
 // TestSinkReopens: after a rename lines go to a new file once it is told, and none is lost; a file is its owner's alone.
 func TestSinkReopens(t *testing.T) {
 	dir, operator := t.TempDir(), newTold()

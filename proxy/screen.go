@@ -18,9 +18,6 @@ const (
 	// maxHeld is how much of it is, chunk framing included: more than a token of a few KiB takes, in any writing, unless it
 	// is cut into single bytes.
 	maxHeld = 32 << 10
-
-	// bareFraming is the longest run of chunk framing without extensions: the end of a chunk and the line of the next.
-	bareFraming = len("\r\n123456789012345\r\n")
 )
 
 // RedactedField is the response field that says how many tokens were masked in the head.
@@ -32,10 +29,12 @@ var (
 )
 
 // screen masks tokens in the content of one response, in the reader's buffer, before anybody else sees it. The chunk
-// framing between it stays as it is. The zero screen lets everything pass.
+// framing between it stays as it is, but for chunk extensions. The zero screen lets everything pass.
 type screen struct {
 	stream redact.Stream
 	body   http1.Body // follows the framing ahead of who passes it on
+
+	extension bool // the framing has ended in a chunk extension
 
 	held int       // bytes at the end of what was looked at that are not to be passed on yet
 	at   []int     // where in these the last bytes of content are, framing being between them
@@ -50,8 +49,8 @@ func (s *screen) look(p []byte) (count int) {
 		n, content, err := s.body.Next(p[i:])
 		if content {
 			count += s.next(p, i, n)
-		} else if e := extension(p[i : i+n]); len(e) > 0 {
-			count += s.stream.M.Mask(e)
+		} else {
+			count += s.blank(p[i : i+n])
 		}
 		if err != nil { // who passes it on finds it, too
 			s.release()
@@ -75,15 +74,22 @@ func (s *screen) look(p []byte) (count int) {
 	return count
 }
 
-// extension is what of a run of chunk framing may be of chunk extensions (RFC 9112, section 7.1.1), and not of a size.
-func extension(framing []byte) []byte {
-	if i := bytes.IndexByte(framing, ';'); i >= 0 {
-		return framing[i:]
+// blank makes stars of the chunk extensions in a run of chunk framing (RFC 9112, section 7.1.1): whoever does not know
+// them ignores them, and nobody knows any. It returns how many tokens there were, as far as they came in one piece.
+func (s *screen) blank(framing []byte) (count int) {
+	for len(framing) > 0 {
+		if !s.extension {
+			_, framing, s.extension = bytes.Cut(framing, []byte(";"))
+			continue
+		}
+		extension, rest, ended := bytes.Cut(framing, []byte("\r"))
+		count += s.stream.M.Mask(extension)
+		for i := range extension {
+			extension[i] = '*'
+		}
+		framing, s.extension = rest, !ended
 	}
-	if len(framing) > bareFraming { // the rest of one
-		return framing
-	}
-	return nil
+	return count
 }
 
 // next masks the tokens in the n bytes of content at p[i] and those that end in them.
