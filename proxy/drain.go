@@ -59,7 +59,7 @@ func (s *Server) welcomeAll(ctx context.Context, waiting iter.Seq[net.Conn]) {
 }
 
 // drain waits until every agent has left, and closes the connections of those that do nothing. What is answered in the
-// meantime says that the connection will be closed. When ctx is done all are cut off, and have a moment to be told of.
+// meantime says that the connection will be closed. Those who are cut off when ctx is done have a moment to be told of.
 func (s *Server) drain(ctx context.Context) error {
 	resting := map[*agent]uint64{} // those that did nothing at the last look, and how many exchanges they had had
 	look := time.NewTimer(restFor)
@@ -81,7 +81,6 @@ func (s *Server) drain(ctx context.Context) error {
 			}
 			look.Reset(restFor) // from now on: a look that is late must not bring the next one close
 		case <-ctx.Done():
-			s.cutOff()
 			select {
 			case <-s.left:
 			case <-time.After(endWithin):

@@ -50,15 +50,24 @@ func TestRefusalToOldAgent(t *testing.T) {
 func TestHalfAHead(t *testing.T) {
 	addr, _ := serve(t, newServer(t, Options{Timeouts: Timeouts{Head: 100 * time.Millisecond}}, one("", "")))
 	for _, leaves := range []bool{true, false} {
-		conn := dialAgent(t, addr)
-		io.WriteString(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nX-")
-		if leaves {
-			conn.(*net.TCPConn).CloseWrite()
-		}
-		got, err := io.ReadAll(conn)
-		if err != nil || leaves && len(got) > 0 ||
-			!leaves && (!strings.HasPrefix(string(got), "HTTP/1.1 408 ") || !strings.Contains(string(got), "\r\nConnection: close\r\n")) {
-			t.Errorf("leaves %v: %q, %v", leaves, got, err)
+		for _, first := range []bool{true, false} { // of the connection's requests
+			conn := dialAgent(t, addr)
+			rd := bufio.NewReader(conn)
+			if !first {
+				io.WriteString(conn, "HEAD /none HTTP/1.1\r\nHost: h\r\n\r\n")
+				if _, err := http.ReadResponse(rd, &http.Request{Method: "HEAD"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			io.WriteString(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nX-")
+			if leaves {
+				conn.(*net.TCPConn).CloseWrite()
+			}
+			got, err := io.ReadAll(rd)
+			if err != nil || leaves && len(got) > 0 ||
+				!leaves && (!strings.HasPrefix(string(got), "HTTP/1.1 408 ") || !strings.Contains(string(got), "\r\nConnection: close\r\n")) {
+				t.Errorf("leaves %v, first %v: %q, %v", leaves, first, got, err)
+			}
 		}
 	}
 }

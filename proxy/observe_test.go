@@ -58,6 +58,12 @@ func TestObserved(t *testing.T) {
 	if e := next(); e.Refusal != "no-route" || e.Connection != "" || resp.Header.Get(IDField) != e.ID.String() {
 		t.Errorf("refused: %+v, told %v", e, resp.Header)
 	}
+	up.Close()
+	get("/a/")
+	next()
+	if e := next(); e.Refusal != refuseUpstream.Code || e.Connection != "failed" {
+		t.Errorf("with nobody there: %+v", e)
+	}
 	stop()
 	if len(told) > 0 {
 		t.Errorf("and then: %+v", <-told)

@@ -196,7 +196,7 @@ func parsed(t *testing.T, head string) *http1.Request {
 func TestReceivePackIsAWord(t *testing.T) {
 	for query, want := range map[string]bool{"git-receive-pack": true, "0git-receive-pack": false, "git-receive-pack9": false, "/git-receive-pack:": true,
 		"zgit-receive-pack": false, "Zgit-receive-pack": false, "`git-receive-pack@": true, "[git-receive-pack]": true, "{git-receive-pack}": true, `\git-receive-pack^`: true,
-		"~git-receive-pack|": true, "\x7fgit-receive-pack\u00e9": true} {
+		"~git-receive-pack|": true, "\x7fgit-receive-pack\u00e9": true, "git%252Dreceive-pack": true, "git%25252Dreceive-pack": false} {
 		if got := mentionsReceivePack([]byte(query), nil); got != want {
 			t.Errorf("%s: %v", query, got)
 		}

@@ -94,6 +94,18 @@ func TestMaskedIsCounted(t *testing.T) {
 	}
 }
 
+// TestOneByteIsMissing: an upload of which one byte is to come when it is answered is not waited for.
+func TestOneByteIsMissing(t *testing.T) {
+	s := newServer(t, Options{Getenv: func(string) string { return "a-token" }},
+		one("upstream", strconv.Quote("http://"+answers(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))))
+	addr, _ := serve(t, s)
+	conn := dialAgent(t, addr)
+	io.WriteString(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\n\r\n")
+	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || !resp.Close {
+		t.Errorf("%+v, %v", resp, err)
+	}
+}
+
 // TestBytesOut: content is counted in whatever framing it comes.
 func TestBytesOut(t *testing.T) {
 	for _, framing := range []string{"Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", "\r\nhello"} {

@@ -169,7 +169,7 @@ func TestAcceptFails(t *testing.T) {
 	a.restful.Store(true)
 	s.enter(a)
 	go func() {
-		served <- s.Serve(&failing{ln, []error{errors.New("too many open files"), errors.New("too many open files")}})
+		served <- s.Serve(&failing{ln, []error{errors.New("too many open files"), errors.New("again")}})
 	}()
 	if got := <-told; got != "accept: too many open files" {
 		t.Errorf("told %q", got)
@@ -223,6 +223,27 @@ func TestServeAfterShutdown(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("nothing works any more")
+	}
+}
+
+// TestLeaveIfResting: in a drain a connection is closed if nothing has come of it between two looks, be it before its first
+// exchange or after its last.
+func TestLeaveIfResting(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		served []uint64 // at each look
+		leaves bool
+	}{{"new", []uint64{0}, false}, {"silent", []uint64{0, 0}, true}, {"served between", []uint64{0, 1}, false}, {"done", []uint64{1, 2, 2}, true}} {
+		conn, other := net.Pipe()
+		a, resting := newAgent(New(Options{}), conn), map[*agent]uint64{}
+		for _, n := range test.served {
+			a.served.Store(n)
+			a.leaveIfResting(resting)
+		}
+		other.SetReadDeadline(time.Now().Add(time.Millisecond))
+		if _, err := other.Read(make([]byte, 1)); (err == io.EOF) != test.leaves {
+			t.Errorf("%s: %v", test.name, err)
+		}
 	}
 }
 

@@ -466,3 +466,24 @@ func TestCloseOverTLS(t *testing.T) {
 		t.Errorf("it is open: %v", err)
 	}
 }
+
+// TestWriteFails: a write to a peer that is gone fails, and does not wait for room that there never will be.
+func TestWriteFails(t *testing.T) {
+	ours, theirs := pipe(t)
+	s := newSock(ours)
+	theirs.(*net.TCPConn).SetLinger(0)
+	theirs.Close()
+	for by := time.Now().Add(5 * time.Second); ; {
+		if _, err := s.Write([]byte("x")); isTimeout(err) {
+			t.Fatal(err)
+		} else if err != nil {
+			break
+		}
+		if time.Now().After(by) {
+			t.Fatal("it takes everything")
+		}
+	}
+	if _, err := s.Write([]byte("x")); err == nil || isTimeout(err) {
+		t.Error(err)
+	}
+}

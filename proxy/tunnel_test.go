@@ -58,6 +58,21 @@ func TestTunnelEnds(t *testing.T) {
 	}
 }
 
+// TestTunnelEndsWhatIsUnderWay: the end that a tunnel has is one of the reads and writes of the other direction.
+func TestTunnelEndsWhatIsUnderWay(t *testing.T) {
+	ours, _ := net.Pipe()
+	from := &deadlines{Conn: ours}
+	ours, _ = net.Pipe()
+	to := &deadlines{Conn: ours}
+	tun, began := new(tunnel), time.Now()
+	tun.endWithin(time.Minute, &side{sock: newSock(from)}, &side{sock: newSock(to)})
+	for _, by := range []time.Time{time.Unix(0, tun.until.Load()), from.write, to.read} {
+		if by.Before(began.Add(time.Minute)) || by.After(time.Now().Add(time.Minute)) {
+			t.Errorf("%v after the beginning", by.Sub(began))
+		}
+	}
+}
+
 // reads counts the reads of a connection.
 type reads struct {
 	net.Conn
@@ -115,6 +130,18 @@ func TestTunnelSides(t *testing.T) {
 	}
 }
 
+// tunnels returns those of a Server.
+func tunnels(s *Server) (all []*tunnel) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for a := range s.agents {
+		if t := a.tunnel.Load(); t != nil {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
 // TestTunnelBroken: an agent whose upstream breaks a tunnel may go on for a moment, so that it can read what came before.
 func TestTunnelBroken(t *testing.T) {
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -133,7 +160,9 @@ func TestTunnelBroken(t *testing.T) {
 	defer up.Close()
 	told := make(chan Event, 1)
 	routes := one("upstream", strconv.Quote(up.URL)+`, "upgrade": ["websocket"]`)
-	s := newServer(t, Options{Getenv: func(string) string { return "a-token" }, Observer: func(e *Event) { told <- *e }}, routes)
+	progress := make(chan int, 9)
+	s := newServer(t, Options{Getenv: func(string) string { return "a-token" }, Observer: func(e *Event) { told <- *e },
+		Progress: func(e *Event) { progress <- e.Status }}, routes)
 	conn, agent := net.Pipe()
 	defer agent.Close()
 	s.welcome(conn)
@@ -143,17 +172,27 @@ func TestTunnelBroken(t *testing.T) {
 	if resp, err := http.ReadResponse(bufio.NewReader(agent), nil); err != nil || resp.StatusCode != 101 {
 		t.Fatalf("%v, %v", resp, err)
 	}
+	if before, then := <-progress, <-progress; before != 0 || then != 101 {
+		t.Errorf("on its way %d, then %d", before, then)
+	}
+	for by := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if tun := tunnels(s); len(tun) == 1 {
+			if quiet := tun[0].quiet(time.Now()); quiet > time.Minute {
+				t.Errorf("quiet for %v when it has just begun", quiet)
+			}
+			break
+		}
+		if time.Now().After(by) {
+			t.Fatal("it is not taken for a tunnel")
+		}
+	}
 	io.WriteString(agent, "hello")
 	if e := <-told; e.Broken != "upstream" {
 		t.Errorf("%+v", e)
 	}
-	s.mu.Lock()
-	for a := range s.agents {
-		if a.tunnel.Load() != nil {
-			t.Error("it is taken for a tunnel still")
-		}
+	if len(tunnels(s)) > 0 {
+		t.Error("it is taken for a tunnel still")
 	}
-	s.mu.Unlock()
 	if _, err := io.WriteString(agent, "more"); err != nil {
 		t.Errorf("cut off: %v", err)
 	}

@@ -344,6 +344,16 @@ func TestOneEscape(t *testing.T) {
 	}
 }
 
+// TestUnfinished: what can be the beginning of an escape is waited for, and nothing else.
+func TestUnfinished(t *testing.T) {
+	for text, want := range map[string]int{"": 0, "a": 0, "%": 1, "%4": 2, "%41": 0, "%z": 0, "a%2": 2, `\`: 1, `\u`: 2, `\u0`: 3, `\u00`: 4,
+		`\u004`: 5, `\u00z`: 0, `\u0041`: 0, `\u01`: 0, `\n`: 0} {
+		if got := unfinished([]byte(text), percentEscapes|jsonEscapes); got != want {
+			t.Errorf("%s: %d, want %d", text, got, want)
+		}
+	}
+}
+
 // TestHalfRead: a token that looks as if it had escapes of one kind is found where it has those of the other.
 func TestHalfRead(t *testing.T) {
 	secrets := []Secret{{Token: "a%41bcdefgh"}, {Token: `x\u0041bcdefgh`}}
