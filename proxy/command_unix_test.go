@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime/pprof"
 	"strconv"
 	"strings"
 	"sync"
@@ -80,16 +79,7 @@ func TestCommandLeavesItsGroup(t *testing.T) {
 	if took := time.Since(began); v.state != tokenInvalid || took < endWithin/2 || took > 4*time.Second {
 		t.Errorf("%+v after %v", v, took)
 	}
-	for by := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		var stacks strings.Builder
-		pprof.Lookup("goroutine").WriteTo(&stacks, 1)
-		if !strings.Contains(stacks.String(), ".(*TokenSource).run.func") {
-			break
-		}
-		if time.Now().After(by) {
-			t.Fatalf("they wait:\n%s", &stacks)
-		}
-	}
+	nobodyIn(t, ".(*TokenSource).run.func")
 }
 
 // TestRenewal: however many exchanges are refused at a time, the command runs once, they all go on when its token is in

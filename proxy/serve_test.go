@@ -10,7 +10,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime/pprof"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -124,6 +126,21 @@ func dialAgent(t testing.TB, addr string) net.Conn {
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(10 * time.Second))
 	return conn
+}
+
+// nobodyIn waits until no goroutine is in a function.
+func nobodyIn(t *testing.T, function string) {
+	t.Helper()
+	for by := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		var stacks strings.Builder
+		pprof.Lookup("goroutine").WriteTo(&stacks, 1)
+		if !strings.Contains(stacks.String(), function) {
+			return
+		}
+		if time.Now().After(by) {
+			t.Fatalf("somebody is in %s:\n%s", function, &stacks)
+		}
+	}
 }
 
 // listenLocal listens until the test is over.

@@ -58,6 +58,17 @@ func TestTunnelEnds(t *testing.T) {
 	}
 }
 
+// TestTunnelLeavesNobody: a direction of a tunnel ends also where nobody waits for that, as when the other one panics.
+func TestTunnelLeavesNobody(t *testing.T) {
+	conn, agent := net.Pipe()
+	agent.Close()
+	a := newAgent(New(Options{}), conn)
+	conn, _ = net.Pipe()
+	rd := http1.NewReader(nil)
+	(&tunnel{agent: a}).passBeside(&side{sock: a.sock, rd: &a.rd}, &side{sock: newSock(conn), rd: &rd, fin: func() {}})
+	nobodyIn(t, ".(*tunnel).passBeside.func")
+}
+
 // TestTunnelEndsWhatIsUnderWay: the end that a tunnel has is one of the reads and writes of the other direction.
 func TestTunnelEndsWhatIsUnderWay(t *testing.T) {
 	ours, _ := net.Pipe()
