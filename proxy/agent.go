@@ -39,6 +39,8 @@ type agent struct {
 
 	openEnded atomic.Bool // the answer under way ends with the connection, and has not ended: a FIN would say that it has
 
+	defect atomic.Bool // somebody who works for it has panicked: others may go on, for a moment
+
 	tunnel atomic.Pointer[tunnel] // what the exchange under way has become; or nil
 
 	mu     sync.Mutex
@@ -95,6 +97,7 @@ func (a *agent) serve() {
 // survive is deferred on every goroutine that works for an agent: a defect costs its connection, not the process.
 func (a *agent) survive() {
 	if r := recover(); r != nil {
+		a.defect.Store(true)
 		a.abandon()
 		// The trace names functions and lines; the value could name anything.
 		a.srv.warn(fmt.Sprintf("internal error (%T); the connection is closed\n%s", r, debug.Stack()))
@@ -127,7 +130,9 @@ func (a *agent) close() {
 		a.sock.shut()
 	}
 	a.hangUp()
-	a.rd.Discard()
+	if !a.defect.Load() { // or else its buffer is nobody's any more
+		a.rd.Discard()
+	}
 }
 
 // hangUp closes the connection, with a RST if a FIN would be taken for the end of the answer.

@@ -57,8 +57,10 @@ func (s *Server) admitAgent(a *agent) {
 		return
 	default:
 	}
+	a.busy.Store(1) // with its first exchange: it is not idle, and does not make room for itself
 	select {
 	case s.crowd.places <- struct{}{}:
+		a.busy.Store(0)
 		s.serveAgent(a)
 	case s.crowd.doors <- struct{}{}:
 		go func() {
@@ -78,7 +80,6 @@ func (s *Server) admitAgent(a *agent) {
 // waitAtDoor makes room for an agent, or turns it away if nobody leaves who could. It reports whether the agent is served
 // from now on.
 func (s *Server) waitAtDoor(a *agent) bool {
-	a.busy.Store(1) // with its first exchange: it does not make room for itself
 	a.sock.SetDeadline(time.Now().Add(atDoorFor))
 	// Who says nothing is given no place, and no answer: an answer to nothing confuses clients.
 	if _, err := a.rd.Fill(); err != nil {

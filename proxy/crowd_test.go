@@ -133,6 +133,37 @@ func TestTurnedAwayIsForgotten(t *testing.T) {
 	}
 }
 
+// TestBeforeTheDoor: who cannot even wait at the door yet is not idle: neither a drain nor those at the door close its
+// connection. It is once it has a place and says nothing.
+func TestBeforeTheDoor(t *testing.T) {
+	s := New(Options{Limits: Limits{Agents: 1}})
+	s.crowd.places <- struct{}{}
+	for range cap(s.crowd.doors) {
+		s.crowd.doors <- struct{}{}
+	}
+	conn, other := net.Pipe()
+	defer other.Close()
+	a := newAgent(s, conn)
+	s.enter(a)
+	admitted := make(chan struct{})
+	go func() {
+		s.admitAgent(a)
+		close(admitted)
+	}()
+	becomes := func(busy uint64) {
+		t.Helper()
+		for by := time.Now().Add(10 * time.Second); a.busy.Load() != busy; time.Sleep(time.Millisecond) {
+			if time.Now().After(by) {
+				t.Fatalf("busy with %d", a.busy.Load())
+			}
+		}
+	}
+	becomes(1)
+	<-s.crowd.places
+	<-admitted
+	becomes(0)
+}
+
 // TestSilentAtTheDoor: who says nothing where there is no place is closed.
 func TestSilentAtTheDoor(t *testing.T) {
 	t.Parallel()

@@ -136,6 +136,33 @@ type refusing struct{ net.Conn }
 
 func (refusing) Write([]byte) (int, error) { return 0, syscall.EPIPE }
 
+// TestNobodyWaitsForMore: once an agent takes nothing more the upstream is not waited for.
+func TestNobodyWaitsForMore(t *testing.T) {
+	for name, wait := range map[string]func(*exchange, *upstreamConn) error{
+		"content": func(x *exchange, up *upstreamConn) error { _, err := x.more(up); return err },
+		"trailer": (*exchange).readTrailer,
+	} {
+		conn, other := net.Pipe()
+		other.Close()
+		up, silent := net.Pipe()
+		defer silent.Close()
+		c := &upstreamConn{sock: newSock(up)}
+		c.rd = http1.NewReader(c.sock)
+		x := newExchange(newAgent(New(Options{}), conn))
+		x.out = []byte("what the agent does not take")
+		ended := make(chan error, 1)
+		go func() { ended <- wait(x, c) }()
+		select {
+		case err := <-ended:
+			if err != io.ErrClosedPipe || x.agentErr != err {
+				t.Errorf("%s: %v, the agent: %v", name, err, x.agentErr)
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s: it waits", name)
+		}
+	}
+}
+
 // TestUntouched: a request of which a kept connection has taken nothing goes over a new one, whatever its method.
 func TestUntouched(t *testing.T) {
 	told := make(chan Event, 1)

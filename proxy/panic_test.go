@@ -125,7 +125,8 @@ func TestPanicAtTheDoor(t *testing.T) {
 	}
 }
 
-// TestPanicClosesFirst: before a buffer of an agent's connection can become another's, nothing sends from it any more.
+// TestPanicClosesFirst: after a defect nothing sends from the buffer of an agent's connection any more, nor does that ever
+// become another's.
 func TestPanicClosesFirst(t *testing.T) {
 	conn, other := net.Pipe()
 	defer other.Close()
@@ -144,6 +145,9 @@ func TestPanicClosesFirst(t *testing.T) {
 	a.serve()
 	if left != len("GET /next") {
 		t.Errorf("%d bytes were in the buffer when the upstream's connection was closed", left)
+	}
+	if len(a.rd.Buffered()) != left {
+		t.Error("the buffer was returned, though others may still use it")
 	}
 }
 

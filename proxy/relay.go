@@ -147,7 +147,9 @@ func (x *exchange) relay(up *upstreamConn) ending {
 	default:
 		err = x.relayAsItComes(up, &body)
 	}
-	x.flush()
+	if x.flush(); err == nil && x.agentErr == nil {
+		x.agent.openEnded.Store(false) // before the upload is waited for
+	}
 
 	sent := true
 	if x.upload != nil {
@@ -174,12 +176,12 @@ func (x *exchange) relay(up *upstreamConn) ending {
 		}
 		return closeAtOnce
 	}
-	x.agent.openEnded.Store(false)
 	return x.ending()
 }
 
 // relayAsItComes passes the bytes of the body on as they were sent, chunk framing included; only a trailer section is
-// rewritten. The error is the upstream's; what goes wrong on the agent's side is in x.agentErr, here as below.
+// rewritten. The error is the upstream's unless there is an x.agentErr, which is what goes wrong on the agent's side, here as
+// below.
 func (x *exchange) relayAsItComes(up *upstreamConn, body *http1.Body) error {
 	for !body.Done() && x.agentErr == nil {
 		if body.InTrailer() {
@@ -224,7 +226,7 @@ func (x *exchange) relayContent(up *upstreamConn, body *http1.Body) error {
 // relayInChunks frames a body that ends with the upstream's connection, so that the agent's can stay open and the agent
 // can tell the end from a failure.
 func (x *exchange) relayInChunks(up *upstreamConn) error {
-	for x.agentErr == nil {
+	for {
 		p, err := x.more(up)
 		if err == io.EOF {
 			x.out = append(x.out, "0\r\n\r\n"...)
@@ -240,7 +242,6 @@ func (x *exchange) relayInChunks(up *upstreamConn) error {
 		x.event.BytesOut += int64(len(p))
 		up.rd.Consume(len(p))
 	}
-	return nil
 }
 
 // relayMapped passes the content on with the URLs in it mapped. It is framed anew: in chunks, but for an agent that is
@@ -336,7 +337,9 @@ func (x *exchange) more(up *upstreamConn) ([]byte, error) {
 		if x.upErr != nil {
 			return nil, x.upErr
 		}
-		x.flush()
+		if x.flush(); x.agentErr != nil {
+			return nil, x.agentErr // nobody waits for more
+		}
 		x.dropOut()
 		up.rd.Release()
 		if x.screen.held > 0 {
@@ -375,7 +378,9 @@ func (x *exchange) readTrailer(up *upstreamConn) error {
 	for {
 		n, err := t.Parse(up.rd.Buffered(), x.srv.heads.down)
 		if err == http1.ErrIncomplete {
-			x.flush()
+			if x.flush(); x.agentErr != nil {
+				return x.agentErr
+			}
 			up.sock.readWithin(x.srv.timeouts.Silence)
 			if _, err := up.rd.Fill(); err != nil {
 				return err

@@ -219,6 +219,46 @@ func TestTrailerHasItsTime(t *testing.T) {
 	}
 }
 
+// TestWholeLooksWhole: an answer that ends with the connection and is whole does not look cut because the connection is cut
+// off while the rest of the upload is still waited for.
+func TestWholeLooksWhole(t *testing.T) {
+	s := newServer(t, Options{Getenv: func(string) string { return "a-token" }}, one("upstream", `"http://h.test"`))
+	ours, up := net.Pipe()
+	defer up.Close()
+	kept := &upstreamConn{upstream: s.table.Load().byPath["/a/"].upstream, sock: newSock(ours)}
+	kept.rd = http1.NewReader(kept.sock)
+	kept.upstream.put(kept)
+	ln := listenLocal(t)
+	go s.Serve(ln)
+	conn := dialAgent(t, ln.Addr().String())
+	io.WriteString(conn, "POST /a/ HTTP/1.0\r\nContent-Length: 5\r\n\r\n")
+	rd := bufio.NewReader(up)
+	if _, err := http.ReadRequest(rd); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(conn, "hello")
+	up.Read(make([]byte, 1)) // and no more
+	io.WriteString(up, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+	got := ""
+	for p := make([]byte, 1); !strings.HasSuffix(got, "\r\n\r\nhello"); got += string(p) {
+		if _, err := conn.Read(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.mu.Lock()
+	agents := s.snapshot()
+	s.mu.Unlock()
+	for by := time.Now().Add(time.Second / 2); agents[0].openEnded.Load() && time.Now().Before(by); { // it was just written
+		time.Sleep(time.Millisecond)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s.Shutdown(ctx)
+	if rest, err := io.ReadAll(conn); err != nil || len(rest) > 0 {
+		t.Errorf("%q, %v", rest, err)
+	}
+}
+
 // TestCutLooksCut: an HTTP/1.0 agent, to which the end of the connection is the end of the answer, can tell that it was cut,
 // whoever cut it.
 func TestCutLooksCut(t *testing.T) {
