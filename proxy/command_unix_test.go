@@ -73,11 +73,20 @@ func TestCommandLeavesItsGroup(t *testing.T) {
 	if _, err := exec.LookPath("setsid"); err != nil {
 		t.Skip(err)
 	}
-	src := TokenSource{Command: []string{"sh", "-c", "setsid sleep 5 & wait"}}
-	began := time.Now()
-	v := src.run(t.Context(), 50*time.Millisecond, os.Environ())
-	if took := time.Since(began); v.state != tokenInvalid || took < endWithin/2 || took > 4*time.Second {
-		t.Errorf("%+v after %v", v, took)
+	src := TokenSource{Command: []string{"sh", "-c", "setsid sleep 15 & wait"}}
+	for within := 100 * time.Millisecond; ; within *= 4 { // until it is long enough for it to leave
+		began := time.Now()
+		v := src.run(t.Context(), within, os.Environ())
+		took := time.Since(began)
+		if v.state != tokenInvalid || took > 12*time.Second {
+			t.Errorf("%+v after %v", v, took)
+		}
+		if took >= within+endWithin/2 {
+			break
+		}
+		if within > 4*time.Second {
+			t.Fatalf("%+v after %v: it was waited for, or its output was not", v, took)
+		}
 	}
 	nobodyIn(t, ".(*TokenSource).run.func")
 }
