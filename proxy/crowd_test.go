@@ -2,10 +2,10 @@ package proxy
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"testing"
 	"time"
 )
@@ -78,14 +78,14 @@ func TestServedFromTheDoor(t *testing.T) {
 	addr, _ := serve(t, s)
 	s.crowd.places <- struct{}{}
 	conn := dialAgent(t, addr)
-	by := time.Now().Add(10 * time.Second)
 	atDoor := func(n int) {
-		for len(s.crowd.doors) != n {
-			if time.Now().After(by) {
-				t.Fatalf("%d are at the door, want %d", len(s.crowd.doors), n)
+		t.Helper()
+		until(t, func() string {
+			if got := len(s.crowd.doors); got != n {
+				return fmt.Sprintf("%d are at the door, want %d", got, n)
 			}
-			runtime.Gosched()
-		}
+			return ""
+		})
 	}
 	ask := func() {
 		io.WriteString(conn, "GET /none HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -152,11 +152,12 @@ func TestBeforeTheDoor(t *testing.T) {
 	}()
 	becomes := func(busy uint64) {
 		t.Helper()
-		for by := time.Now().Add(10 * time.Second); a.busy.Load() != busy; time.Sleep(time.Millisecond) {
-			if time.Now().After(by) {
-				t.Fatalf("busy with %d", a.busy.Load())
+		until(t, func() string {
+			if got := a.busy.Load(); got != busy {
+				return fmt.Sprintf("busy with %d", got)
 			}
-		}
+			return ""
+		})
 	}
 	becomes(1)
 	<-s.crowd.places

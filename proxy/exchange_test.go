@@ -11,8 +11,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"credproxy/proxy/http1"
 )
 
 // TestDeafAgent: an agent that sends request after request and takes no answer is given up with the first one, of which it
@@ -146,12 +144,10 @@ func TestNobodyWaitsForMore(t *testing.T) {
 		other.Close()
 		up, silent := net.Pipe()
 		defer silent.Close()
-		c := &upstreamConn{sock: newSock(up)}
-		c.rd = http1.NewReader(c.sock)
 		x := newExchange(newAgent(New(Options{}), conn))
 		x.out = []byte("what the agent does not take")
 		ended := make(chan error, 1)
-		go func() { ended <- wait(x, c) }()
+		go func() { ended <- wait(x, upstreamOver(up)) }()
 		select {
 		case err := <-ended:
 			if err != io.ErrClosedPipe || x.agentErr != err {
@@ -170,9 +166,7 @@ func TestUntouched(t *testing.T) {
 		one("upstream", strconv.Quote("http://"+answers(t, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))))
 	ours, theirs := net.Pipe()
 	defer theirs.Close()
-	kept := &upstreamConn{upstream: s.table.Load().byPath["/a/"].upstream, sock: newSock(refusing{ours})}
-	kept.rd = http1.NewReader(kept.sock)
-	kept.upstream.put(kept)
+	keepFor(s, refusing{ours})
 	addr, _ := serve(t, s)
 	conn := dialAgent(t, addr)
 	io.WriteString(conn, "POST /a/ HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")

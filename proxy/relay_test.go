@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"credproxy/proxy/http1"
 )
 
 // TestResetWhileHeld: an upstream that resets its connection while the end of what came is held has not ended its answer.
@@ -172,8 +170,7 @@ func TestHeadAfterInterim(t *testing.T) {
 	go io.Copy(io.Discard, agent)
 	ours, theirs := net.Pipe()
 	s := New(Options{})
-	up := &upstreamConn{sock: newSock(ours)}
-	up.rd = http1.NewReader(up.sock)
+	up := upstreamOver(ours)
 	x := &exchange{agent: newAgent(s, conn), srv: s, heads: new(heads), route: oneRoute(t, ""), lookout: new(lookout)}
 	x.req.Minor = 1
 	go func() {
@@ -225,9 +222,7 @@ func TestWholeLooksWhole(t *testing.T) {
 	s := newServer(t, Options{Getenv: func(string) string { return "a-token" }}, one("upstream", `"http://h.test"`))
 	ours, up := net.Pipe()
 	defer up.Close()
-	kept := &upstreamConn{upstream: s.table.Load().byPath["/a/"].upstream, sock: newSock(ours)}
-	kept.rd = http1.NewReader(kept.sock)
-	kept.upstream.put(kept)
+	keepFor(s, ours)
 	ln := listenLocal(t)
 	go s.Serve(ln)
 	conn := dialAgent(t, ln.Addr().String())

@@ -84,9 +84,7 @@ func (s *screen) blank(framing []byte) (count int) {
 		}
 		extension, rest, ended := bytes.Cut(framing, []byte("\r"))
 		count += s.stream.M.Mask(extension)
-		for i := range extension {
-			extension[i] = '*'
-		}
+		redact.Stars(extension)
 		framing, s.extension = rest, !ended
 	}
 	return count

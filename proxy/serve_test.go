@@ -128,19 +128,30 @@ func dialAgent(t testing.TB, addr string) net.Conn {
 	return conn
 }
 
-// nobodyIn waits until no goroutine is in a function.
-func nobodyIn(t *testing.T, function string) {
+// until waits until nothing is wrong any more.
+func until(t testing.TB, wrong func() string) {
 	t.Helper()
-	for by := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		var stacks strings.Builder
-		pprof.Lookup("goroutine").WriteTo(&stacks, 1)
-		if !strings.Contains(stacks.String(), function) {
+	for by := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		why := wrong()
+		if why == "" {
 			return
 		}
 		if time.Now().After(by) {
-			t.Fatalf("somebody is in %s:\n%s", function, &stacks)
+			t.Fatal(why)
 		}
 	}
+}
+
+// nobodyIn waits until no goroutine is in a function.
+func nobodyIn(t *testing.T, function string) {
+	t.Helper()
+	until(t, func() string {
+		var stacks strings.Builder
+		if pprof.Lookup("goroutine").WriteTo(&stacks, 1); strings.Contains(stacks.String(), function) {
+			return "somebody is in " + function + ":\n" + stacks.String()
+		}
+		return ""
+	})
 }
 
 // listenLocal listens until the test is over.

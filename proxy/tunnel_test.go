@@ -186,16 +186,14 @@ func TestTunnelBroken(t *testing.T) {
 	if before, then := <-progress, <-progress; before != 0 || then != 101 {
 		t.Errorf("on its way %d, then %d", before, then)
 	}
-	for by := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
-		if tun := tunnels(s); len(tun) == 1 {
-			if quiet := tun[0].quiet(time.Now()); quiet > time.Minute {
-				t.Errorf("quiet for %v when it has just begun", quiet)
-			}
-			break
+	until(t, func() string {
+		if len(tunnels(s)) != 1 {
+			return "it is not taken for a tunnel"
 		}
-		if time.Now().After(by) {
-			t.Fatal("it is not taken for a tunnel")
-		}
+		return ""
+	})
+	if quiet := tunnels(s)[0].quiet(time.Now()); quiet > time.Minute {
+		t.Errorf("quiet for %v when it has just begun", quiet)
 	}
 	io.WriteString(agent, "hello")
 	if e := <-told; e.Broken != "upstream" {

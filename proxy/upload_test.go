@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"credproxy/proxy/http1"
 )
 
 // TestUploadIsWaitedFor: an upstream's time begins when the request is sent, and is no longer than it is.
@@ -32,8 +30,7 @@ func TestUploadIsWaitedFor(t *testing.T) {
 	const limit = time.Second
 	ours, _ := net.Pipe()
 	d := &deadlines{Conn: ours}
-	up := &upstreamConn{sock: newSock(d)}
-	up.rd = http1.NewReader(up.sock)
+	up := upstreamOver(d)
 	x := &exchange{srv: New(Options{Timeouts: Timeouts{Response: limit}}), heads: new(heads), upload: new(upload)}
 	time.AfterFunc(limit/2, func() { x.upload.ended.Store(time.Now().UnixNano()) })
 	err := x.awaitResponse(up)

@@ -152,6 +152,20 @@ func plainUpstream(t *testing.T, addr string) *upstream {
 		timeouts: &Timeouts{Dial: time.Hour, TLS: time.Hour, Silence: time.Hour}}
 }
 
+// upstreamOver returns a connection to an upstream over one without TLS.
+func upstreamOver(conn net.Conn) *upstreamConn {
+	c := &upstreamConn{sock: newSock(conn)}
+	c.rd = http1.NewReader(c.sock)
+	return c
+}
+
+// keepFor has the upstream of the route /a/ keep a connection for its next exchange.
+func keepFor(s *Server, conn net.Conn) {
+	c := upstreamOver(conn)
+	c.upstream = s.table.Load().byPath["/a/"].upstream
+	c.upstream.put(c)
+}
+
 // dialled returns a connection to an upstream and the upstream's side of it.
 func dialled(t *testing.T) (*upstreamConn, net.Conn) {
 	t.Helper()
@@ -350,8 +364,7 @@ func TestShutdownLeavesNothing(t *testing.T) {
 // TestAliveWithoutDescriptor: a kept connection that is not the kernel's is seen to be open without anything that comes.
 func TestAliveWithoutDescriptor(t *testing.T) {
 	ours, theirs := net.Pipe()
-	c := &upstreamConn{sock: newSock(ours)}
-	c.rd = http1.NewReader(c.sock)
+	c := upstreamOver(ours)
 	alive := make(chan bool, 2)
 	go func() { alive <- c.alive(); theirs.Close(); alive <- c.alive() }()
 	for _, want := range []bool{true, false} {

@@ -217,7 +217,7 @@ func (m *matcher) Mask(p []byte) int {
 		if s.start >= end {
 			n++
 		}
-		stars(p[s.start:s.end])
+		Stars(p[s.start:s.end])
 		end = max(end, s.end)
 	}
 	return n
@@ -233,7 +233,8 @@ func (m *matcher) Find(p []byte) int {
 	return f.spans[0].secret
 }
 
-func stars(p []byte) {
+// Stars overwrites all of p with what stands in for a token.
+func Stars(p []byte) {
 	for i := range p {
 		p[i] = '*'
 	}

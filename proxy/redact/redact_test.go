@@ -102,7 +102,7 @@ func inPieces(m *Matcher, text []byte, cut func() int) (masked []byte, n int) {
 		piece := rest[:size]
 		rest = rest[size:]
 		count, back, _ := s.Next(piece)
-		stars(masked[len(masked)-back:])
+		Stars(masked[len(masked)-back:])
 		masked = append(masked, piece...)
 		n += count
 	}

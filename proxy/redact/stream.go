@@ -84,7 +84,7 @@ func (s *Stream) mask(p []byte) (n, back int) {
 		}
 		s.end = max(s.end, s.pos+int64(o.end))
 		back = max(back, -o.start)
-		stars(p[max(o.start, 0):o.end])
+		Stars(p[max(o.start, 0):o.end])
 	}
 	return n, back
 }
